@@ -1,0 +1,79 @@
+"""What a threshold means when the filter runs (theory page, section 5).
+
+A filter that draws N noisy copies and flags an input when at least one of them is unsafe misses an input
+whose smoothed score is above τ with probability below (1 − τ)^N.
+"""
+
+from __future__ import annotations
+
+import decimal
+import math
+
+from hybridcert.certificate.directed import WIDE, step_up
+from hybridcert.errors import ParameterError
+
+
+def threshold_for(*, copies: int, miss: float) -> float:
+    """Return τ = 1 − miss^(1/copies), rounded up.
+
+    Guarantee: a filter that draws ``copies`` copies of an input with score above τ flags it with probability
+    at least 1 − ``miss``.
+
+    Parameters
+    ----------
+    copies : int >= 1
+    miss : float in (0, 1)
+
+    Examples
+    --------
+    >>> import hybridcert as hc
+    >>> f"{hc.threshold_for(copies=100_000, miss=0.01):.3e}"
+    '4.605e-05'
+    """
+    _check_copies(copies)
+    _check_open("miss", miss)
+    root = WIDE.divide(_ln(miss), decimal.Decimal(copies))
+    return float(step_up(float(_one_minus_exp(root))))
+
+
+def miss_probability(*, copies: int, threshold: float) -> float:
+    """Return (1 − threshold)^copies, rounded up: how often an input with score ``threshold`` is missed."""
+    _check_copies(copies)
+    _check_open("threshold", threshold)
+    power = WIDE.multiply(WIDE.subtract(1, decimal.Decimal(threshold)).ln(WIDE), decimal.Decimal(copies))
+    if power < -745:
+        return math.ulp(0.0)
+    return min(1.0, float(step_up(float(power.exp(WIDE)))))
+
+
+def copies_for(*, threshold: float, miss: float) -> int:
+    """Return the least number of copies with which a score above ``threshold`` is missed at most ``miss``."""
+    _check_open("threshold", threshold)
+    _check_open("miss", miss)
+    ratio = WIDE.divide(_ln(miss), WIDE.subtract(1, decimal.Decimal(threshold)).ln(WIDE))
+    return math.ceil(WIDE.multiply(ratio, decimal.Decimal(1) + decimal.Decimal("1e-30")))
+
+
+def _ln(value: float) -> decimal.Decimal:
+    return decimal.Decimal(value).ln(WIDE)
+
+
+def _one_minus_exp(x: decimal.Decimal) -> decimal.Decimal:
+    """1 − e^x for x < 0, without cancellation for small x."""
+    if x < decimal.Decimal("-1e-8"):
+        return WIDE.subtract(1, x.exp(WIDE))
+    total, term = decimal.Decimal(0), decimal.Decimal(-1)
+    for n in range(1, 8):
+        term = WIDE.divide(WIDE.multiply(term, x), decimal.Decimal(n))
+        total = WIDE.add(total, term)
+    return total
+
+
+def _check_copies(copies: int) -> None:
+    if int(copies) != copies or copies < 1:
+        raise ParameterError(f"copies must be an integer >= 1, got {copies!r}")
+
+
+def _check_open(name: str, value: float) -> None:
+    if not 0.0 < value < 1.0:
+        raise ParameterError(f"{name} must be in (0, 1), got {value!r}")

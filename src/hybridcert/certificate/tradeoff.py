@@ -1,0 +1,205 @@
+"""The dual bound: from (spectrum, shift, p, log t) to a number that no attacker can get below.
+
+Weak duality (theory: Neyman & Pearson 1933; Theorem 4.2): for every t = e^u and every shift m,
+
+    p_adv ≥ D(u; m) = W(u; m) + t (p − F(u; m)),
+
+with F and W the clean and adversarial mass at likelihood ratio at most t. A badly chosen u costs
+tightness, never soundness, and the price is of second order. All rounding is directed; ``docs/numerics.md``
+proves the margins used here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from hybridcert.certificate import normal
+from hybridcert.certificate.directed import EXP_ERROR, UNIT_ROUNDOFF, Floats, step_down, step_up
+from hybridcert.certificate.search import best_threshold
+from hybridcert.certificate.spectrum import LikelihoodSpectrum
+from hybridcert.errors import ParameterError
+
+_CELLS = 1 << 18  # rows x atoms evaluated at a time: a few megabytes
+_LOG_LIMIT = 690.0  # |log t| beyond which e^u nears the end of the range of normal floats
+_SMALLEST_SHIFT = 1e-100  # smaller shifts are evaluated at this one, which can only lower the bound
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DualBound:
+    """Lower bounds on the worst-case smoothed score, with their witnesses.
+
+    Attributes
+    ----------
+    value : float array
+        Lower bound on p_adv, in [0, 1].
+    log_t : float array
+        The witness u: ``value`` ≤ D(u; shift). It is −inf where the bound is the trivial 0.
+    """
+
+    value: Floats
+    log_t: Floats
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class Tradeoff:
+    """Trade-off between clean and adversarial law: a discrete spectrum times a Gaussian shift.
+
+    Parameters
+    ----------
+    spectrum : LikelihoodSpectrum
+        The discrete part; ``LikelihoodSpectrum.identity()`` when no discrete feature changes.
+    shift : float
+        m = ε/σ ≥ 0; for several Gaussian modalities √Σ(ε_i/σ_i)² (`combined_shift`).
+    """
+
+    spectrum: LikelihoodSpectrum
+    shift: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (self.shift >= 0.0 and math.isfinite(self.shift)):
+            raise ParameterError(f"shift must be a finite number >= 0, got {self.shift!r}")
+
+    def lower(self, p_lower: npt.ArrayLike) -> DualBound:
+        """Return the certified worst-case score at clean score ``p_lower``.
+
+        Guarantee: no classifier with clean score at least ``p_lower`` has a score below ``value`` at any
+        input whose discrete law is Q and whose Gaussian mean moved by at most ``shift``·σ.
+
+        Parameters
+        ----------
+        p_lower : float array in [0, 1], any shape
+
+        Raises
+        ------
+        ParameterError
+            For probabilities outside [0, 1] or NaN.
+
+        Examples
+        --------
+        >>> import hybridcert as hc
+        >>> spectrum = hc.UniformReplacement(beta=0.25).spectrum(alphabet_sizes=[50_000])
+        >>> bound = hc.Tradeoff(spectrum, shift=0.5).lower(0.98)
+        >>> 0.22 < float(bound.value) < 0.23
+        True
+        """
+        p = np.asarray(p_lower, dtype=np.float64)
+        if not np.all((p >= 0.0) & (p <= 1.0)):
+            offending = p[~((p >= 0.0) & (p <= 1.0))].flat[0]
+            raise ParameterError(f"p_lower must be in [0, 1], got {offending}")
+        flat = p.reshape(-1)
+        shift = np.full_like(flat, self.shift)
+        log_t = best_threshold(self.spectrum, shift, flat)
+        value = self.dual_bound(flat, log_t)
+        positive = value > 0.0
+        return DualBound(
+            np.where(positive, value, 0.0).reshape(p.shape),
+            np.where(positive, log_t, -np.inf).reshape(p.shape),
+        )
+
+    def dual_bound(self, p_lower: npt.ArrayLike, log_t: npt.ArrayLike) -> Floats:
+        """Return a lower bound on D(log_t; shift) at clean score ``p_lower``; may be negative."""
+        p, u = np.broadcast_arrays(np.asarray(p_lower, dtype=np.float64), np.asarray(log_t, dtype=np.float64))
+        return dual_bound_lower(self.spectrum, np.full(p.shape, self.shift), p, u)
+
+    def cdf_clean(self, log_t: npt.ArrayLike) -> Floats:
+        """Return F(u; m), the clean mass accepted at threshold t = e^u (an estimate, no direction)."""
+        u = np.asarray(log_t, dtype=np.float64)[..., None]
+        zero = 1.0 - self.spectrum.clean_lower.sum()
+        return np.asarray(zero + self._accept(u, 0.5) @ self.spectrum.clean_lower)
+
+    def cdf_adversarial(self, log_t: npt.ArrayLike) -> Floats:
+        """Return W(u; m), the adversarial mass accepted at threshold t = e^u (an estimate, no direction)."""
+        u = np.asarray(log_t, dtype=np.float64)[..., None]
+        return np.asarray(self._accept(u, -0.5) @ self.spectrum.adversarial_lower)
+
+    def _accept(self, u: Floats, half: float) -> Floats:
+        distance = u - self.spectrum.log_ratio
+        if self.shift == 0.0:
+            return (distance >= 0.0).astype(np.float64)
+        return normal.cdf(distance / self.shift + half * self.shift)
+
+
+def combined_shift(epsilons: npt.ArrayLike, sigmas: npt.ArrayLike) -> float:
+    """Return m = √Σ(ε_i/σ_i)², rounded up: the one shift that several Gaussian modalities amount to."""
+    ratio = step_up(np.asarray(epsilons, dtype=np.float64) / np.asarray(sigmas, dtype=np.float64))
+    if not np.all(np.isfinite(ratio) & (ratio >= 0.0)):
+        raise ParameterError("every epsilon must be >= 0 and every sigma > 0")
+    if np.count_nonzero(epsilons) == 0:
+        return 0.0
+    return math.hypot(*ratio) * (1 + 4 * UNIT_ROUNDOFF)
+
+
+def dual_bound_lower(spectrum: LikelihoodSpectrum, shift: Floats, p: Floats, log_t: Floats) -> Floats:
+    """Return a lower bound on D(log_t; shift) at clean score p, elementwise.
+
+    Parameters
+    ----------
+    shift, p, log_t : float arrays of one shape
+        Each is taken as exact. ``log_t`` outside ±690 gives the trivial bound 0 (−inf included).
+    """
+    out = np.zeros(p.shape)
+    flat = out.reshape(-1)
+    m, p, u = shift.reshape(-1), p.reshape(-1), log_t.reshape(-1)
+    m = np.where(m > 0.0, np.maximum(m, _SMALLEST_SHIFT), 0.0)
+    usable = np.abs(u) <= _LOG_LIMIT
+    for discrete in (True, False):
+        for high in (True, False):
+            rows = np.flatnonzero(usable & ((m == 0.0) == discrete) & ((p >= 0.5) == high))
+            step = max(1, _CELLS // max(1, len(spectrum)))
+            for start in range(0, rows.size, step):
+                part = rows[start : start + step]
+                flat[part] = _evaluate(spectrum, m[part], p[part], u[part], high=high, discrete=discrete)
+    return out
+
+
+def _evaluate(
+    spectrum: LikelihoodSpectrum, m: Floats, p: Floats, u: Floats, *, high: bool, discrete: bool
+) -> Floats:
+    """One block of `dual_bound_lower`; ``high``: all p ≥ ½ (complementary form), ``discrete``: all m = 0."""
+    t = np.exp(u)
+    t_lower, t_upper = t * (1 - 2 * EXP_ERROR), t * (1 + 2 * EXP_ERROR)
+    summation = (len(spectrum) + 8) * UNIT_ROUNDOFF
+    if discrete:
+        if high:  # Σ min(q, t p_k) − t (1 − p); 1 − p is exact
+            overlap = np.minimum(spectrum.adversarial_lower, t_lower[:, None] * spectrum.clean_lower)
+            return _difference(overlap.sum(axis=1) * (1 - summation), t_upper * (1.0 - p))
+        excess = np.maximum(t_upper[:, None] * spectrum.clean_upper - spectrum.adversarial_lower, 0.0)
+        lost = (excess.sum(axis=1) + t_upper * spectrum.ratio_zero_upper) * (1 + summation)
+        # excess itself is a rounded difference of terms up to t p_k: one more unit of t covers it
+        return _difference(t_lower * p, lost + 4 * UNIT_ROUNDOFF * t_upper)
+    scaled = (u[:, None] - spectrum.log_ratio) / m[:, None]
+    half = (m * (0.5 + 2.0**-51))[:, None]  # a little more than m/2: covers the rounding of the arguments
+    accepted = _sum_lower(normal.cdf_lower(scaled - half), spectrum.adversarial_lower, summation)
+    if high:
+        rejected = _sum_lower(normal.cdf_lower(-scaled - half), spectrum.clean_lower, summation)
+        slack = step_down(rejected - (1.0 - p))
+    else:
+        below = normal.cdf_upper(scaled + half) @ spectrum.clean_upper * (1 + summation)
+        slack = step_down(p - step_up(below + normal.UNDERFLOW + spectrum.ratio_zero_upper))
+    exchanged = slack * np.where(slack < 0.0, t_upper, t_lower)
+    rounding = 4 * UNIT_ROUNDOFF * (accepted + np.abs(exchanged)) + normal.UNDERFLOW
+    mismatch = t_upper * _mismatch(spectrum, m, u)
+    return step_down((accepted + exchanged) - (rounding + mismatch))
+
+
+def _sum_lower(weights: Floats, masses: Floats, summation: float) -> Floats:
+    total = np.maximum(weights, 0.0, out=weights) @ masses
+    return np.maximum(total * (1 - summation) - normal.UNDERFLOW, 0.0)
+
+
+def _difference(gain_lower: Floats, loss_upper: Floats) -> Floats:
+    return step_down(step_down(gain_lower) - step_up(loss_upper))
+
+
+def _mismatch(spectrum: LikelihoodSpectrum, m: Floats, u: Floats) -> Floats:
+    """Loss, in units of t, from thresholds u − ℓ_k that were rounded: δ·min(1, δ/m), δ their error.
+
+    The factor 2 covers e^δ − 1 ≤ 2δ for δ ≤ 1; a larger error (|ℓ| beyond 1e14) leaves no bound.
+    """
+    farthest = float(np.abs(spectrum.log_ratio).max(initial=0.0))
+    error = 2 * (spectrum.log_ratio_error + UNIT_ROUNDOFF * (np.abs(u) + farthest))
+    return np.where(error < 1.0, error * np.minimum(1.0, error / m), np.inf)

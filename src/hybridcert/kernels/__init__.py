@@ -1,0 +1,1 @@
+"""Smoothing noise, one kernel a module: its law, its sampler, its likelihood spectrum."""

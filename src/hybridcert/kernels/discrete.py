@@ -1,0 +1,70 @@
+"""What every discrete kernel offers to certificates and to the sampler."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from hybridcert.certificate.spectrum import LikelihoodSpectrum
+from hybridcert.errors import ParameterError
+from hybridcert.threats import DiscreteThreat
+
+Codes = npt.NDArray[np.int64]
+"""Symbols as integers from 0 to alphabet size − 1, shape (copies, positions)."""
+
+
+class DiscreteKernel(Protocol):
+    """Noise on symbols: immutable, its meaning fixed at construction."""
+
+    @property
+    def name(self) -> str:
+        """Command-line name."""
+
+    @property
+    def beta(self) -> float:
+        """Corruption rate."""
+
+    def spectra(
+        self, threat: DiscreteThreat, d: int, alphabet_sizes: Sequence[int]
+    ) -> list[LikelihoodSpectrum]:
+        """Return the candidates of the worst case at budget ``d`` over positions of the given sizes.
+
+        The certified value is the minimum over the candidates. Raises ParameterError when the kernel
+        cannot serve the threat or ``d`` exceeds the number of positions.
+        """
+
+    def sample(self, codes: Codes, alphabet_sizes: Sequence[int], stream: np.random.Generator) -> Codes:
+        """Return noisy copies of ``codes``, shape (copies, positions), drawn from ``stream``."""
+
+
+def check_beta(beta: float) -> None:
+    """Raise ParameterError unless ``beta`` is in (0, 1]."""
+    if not 0.0 < beta <= 1.0:
+        raise ParameterError(f"beta must be in (0, 1], got {beta!r}")
+
+
+def check_budget(d: int, positions: int) -> None:
+    """Raise ParameterError unless ``d`` changes fit into ``positions`` eligible positions."""
+    if d > positions:
+        raise ParameterError(f"d must be at most the number of eligible positions, {positions}, got {d}")
+
+
+def check_threat(kernel: str, threat: DiscreteThreat, served: tuple[type[DiscreteThreat], ...]) -> None:
+    """Raise ParameterError unless ``kernel`` certifies against the kind of ``threat``."""
+    if not isinstance(threat, served):
+        names = " or ".join(kind.name for kind in served)
+        raise ParameterError(f"the {kernel} kernel certifies against {names}, got threat {threat.name}")
+
+
+def corrupted(beta: float, copies: int, stream: np.random.Generator) -> npt.NDArray[np.bool_]:
+    """Draw ``copies`` independent events of probability ``beta``.
+
+    64 random bits are compared with ⌊β·2⁶⁴⌋: exactly β for β ≥ 2⁻¹², at most 2⁻⁶⁴ below it otherwise.
+    """
+    limit = int(beta * 2.0**64)
+    if limit == 2**64:
+        return np.ones(copies, dtype=np.bool_)
+    return stream.integers(0, 2**64, size=copies, dtype=np.uint64) < np.uint64(limit)

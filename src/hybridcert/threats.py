@@ -1,0 +1,124 @@
+"""What the adversary may change: which budget, which modality, which positions.
+
+Budgets count discrete changes; the continuous budget ε is not part of a threat, because a certificate
+reports the largest ε it holds for.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from typing import ClassVar
+
+from hybridcert.errors import ParameterError
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DiscreteThreat(abc.ABC):
+    """At most ``max_d`` discrete changes of one kind.
+
+    Parameters
+    ----------
+    max_d : int >= 0
+        The largest budget of interest; certificates cover every d from 0 to ``max_d``.
+    """
+
+    max_d: int
+    name: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        if int(self.max_d) != self.max_d or self.max_d < 0:
+            raise ParameterError(f"d must be an integer >= 0, got {self.max_d!r}")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Substitution(DiscreteThreat):
+    """At most ``max_d`` eligible positions take other symbols; a suffix in padded slots is a special case."""
+
+    name: ClassVar[str] = "substitution"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Fields(DiscreteThreat):
+    """At most ``max_d`` categorical fields take other values; the adversary chooses which."""
+
+    name: ClassVar[str] = "fields"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Insertion(DiscreteThreat):
+    """At most ``max_d`` symbols are inserted anywhere."""
+
+    name: ClassVar[str] = "insertion"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Edit(DiscreteThreat):
+    """At most ``max_d`` insertions, deletions or substitutions anywhere (edit distance)."""
+
+    name: ClassVar[str] = "edit"
+
+
+THREATS: dict[str, type[DiscreteThreat]] = {
+    kind.name: kind for kind in (Substitution, Insertion, Edit, Fields)
+}
+"""Threats by their command-line names."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DiscreteSurface:
+    """One discrete modality: what stands at each position, and which positions are in play.
+
+    Parameters
+    ----------
+    alphabet_sizes : tuple of int
+        Number of symbols at each position; codes run from 0 to size − 1.
+    eligible : tuple of int
+        Indices of the positions that receive noise and that the adversary may change. All others are
+        immutable: no noise, no attack.
+    """
+
+    alphabet_sizes: tuple[int, ...]
+    eligible: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        _check_eligible(self.eligible, len(self.alphabet_sizes))
+
+    @property
+    def eligible_sizes(self) -> tuple[int, ...]:
+        """Alphabet sizes of the eligible positions."""
+        return tuple(self.alphabet_sizes[i] for i in self.eligible)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ContinuousSurface:
+    """One continuous modality, flattened.
+
+    Parameters
+    ----------
+    features : int
+        Number of features.
+    eligible : tuple of int
+        Indices of the features that receive noise and that the adversary may change.
+    unit : str
+        What one unit of ℓ₂ distance means, e.g. "standard deviations of the training data".
+    """
+
+    features: int
+    eligible: tuple[int, ...]
+    unit: str
+
+    def __post_init__(self) -> None:
+        _check_eligible(self.eligible, self.features)
+
+
+def _check_eligible(eligible: tuple[int, ...], positions: int) -> None:
+    if list(eligible) != sorted(set(eligible)) or (
+        eligible and not 0 <= eligible[0] <= eligible[-1] < positions
+    ):
+        raise ParameterError(
+            f"eligible must list increasing positions in [0, {positions - 1}], got {eligible}"
+        )
+
+
+Surface = DiscreteSurface | ContinuousSurface
