@@ -1,0 +1,1 @@
+"""From what users have to the classifier seam. No adapter knows another."""

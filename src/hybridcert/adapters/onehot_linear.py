@@ -1,0 +1,184 @@
+"""One-hot linear pipelines on codes: the same answers from one table lookup per field.
+
+A pipeline of one-hot encoding, affine scaling and a linear classifier has the score
+b + Σ table_f[code_f] + Σ w_j z_j. The tables are read off the pipeline by asking it about one change at a
+time, and checked on random rows. Scores too close to a tie to be sure of the label go to the pipeline.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import (
+    LogisticRegression,
+    LogisticRegressionCV,
+    Perceptron,
+    RidgeClassifier,
+    SGDClassifier,
+)
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import (
+    MaxAbsScaler,
+    MinMaxScaler,
+    OneHotEncoder,
+    OrdinalEncoder,
+    RobustScaler,
+    StandardScaler,
+)
+from sklearn.svm import LinearSVC
+
+from hybridcert.adapters.schema import TableSchema
+from hybridcert.errors import ModelError
+from hybridcert.sampling.classifier import Batch
+
+_LINEAR = (LinearSVC, LogisticRegression, LogisticRegressionCV, Perceptron, RidgeClassifier, SGDClassifier)
+_COLUMNWISE = (
+    MaxAbsScaler,
+    MinMaxScaler,
+    OneHotEncoder,
+    OrdinalEncoder,
+    RobustScaler,
+    SimpleImputer,
+    StandardScaler,
+)
+_CHECKED_ROWS = 1_000
+_AUDITED_ROWS = 200
+_AGREEMENT = 1e-11  # relative difference of scores: rounding only
+_TIE = 1e-9  # scores this close to a tie, relative to their terms, are left to the pipeline
+
+Scores = npt.NDArray[np.float64]
+Predict = Callable[[Batch], npt.NDArray[np.intp]]
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class OneHotLinear:
+    """Score tables of a one-hot linear pipeline.
+
+    Attributes
+    ----------
+    intercept : float array, shape (outputs,)
+    tables : list of float arrays, shape (levels, outputs)
+        Contribution of each level of each categorical column.
+    weights : float array, shape (numeric columns, outputs)
+    audited : bool
+        Whether answers on real rows have been compared with the pipeline's yet.
+    """
+
+    intercept: Scores
+    tables: list[Scores]
+    weights: Scores
+    audited: bool = False
+
+    @staticmethod
+    def extract(model: Any, schema: TableSchema) -> OneHotLinear | None:
+        """Read the tables off a pipeline; None where it is not of this form."""
+        if not (isinstance(model, Pipeline) and isinstance(model[-1], _LINEAR) and schema.frame):
+            return None
+        if not all(_is_columnwise(step) for _, step in model.steps[:-1]):
+            return None
+        probe = _probe_rows(schema)
+        scores = _scores(model, schema, probe)
+        base, rest = scores[0], scores[1:] - scores[0]
+        tables, start = [], 0
+        for column in schema.categorical:
+            tables.append(rest[start : start + len(column.levels)])
+            start += len(column.levels)
+        fast = OneHotLinear(base, tables, rest[start:])
+        rows = _random_rows(schema, np.random.default_rng(0))
+        found, terms = fast._evaluate(rows)
+        if not np.all(np.abs(found - _scores(model, schema, rows)) <= _AGREEMENT * terms):
+            return None
+        return fast
+
+    def predict(self, batch: Batch, generic: Predict) -> npt.NDArray[np.intp]:
+        """Return class indices; ``generic`` answers near ties and is compared once on real rows.
+
+        Raises
+        ------
+        ModelError
+            When the two disagree.
+        """
+        scores, terms = self._evaluate(batch)
+        if scores.shape[1] == 1:
+            answers = (scores[:, 0] > 0.0).astype(np.intp)
+            margin = np.abs(scores[:, 0])
+        else:
+            answers = scores.argmax(axis=1)
+            best = np.partition(scores, -2, axis=1)[:, -2:]
+            margin = best[:, 1] - best[:, 0]
+        close = np.flatnonzero(margin <= _TIE * terms)
+        if close.size:
+            answers[close] = generic({name: values[close] for name, values in batch.items()})
+        if not self.audited:
+            head = {name: values[:_AUDITED_ROWS] for name, values in batch.items()}
+            wrong = np.flatnonzero(generic(head) != answers[:_AUDITED_ROWS])
+            if wrong.size:
+                raise ModelError(
+                    f"the encoded path disagrees with the pipeline on {wrong.size} of {_AUDITED_ROWS} rows: "
+                    "use DataFrameClassifier(..., encoded='never')"
+                )
+            self.audited = True
+        return answers
+
+    def _evaluate(self, batch: Batch) -> tuple[Scores, float]:
+        """Return scores, shape (rows, outputs), and the largest sum of absolute terms."""
+        rows = len(next(iter(batch.values())))
+        scores = np.repeat(self.intercept[None, :], rows, axis=0)
+        size = float(np.abs(self.intercept).max())
+        for position, table in enumerate(self.tables):
+            codes = batch["categorical"][:, position]
+            if table.shape[1] == 1:
+                scores[:, 0] += table[:, 0].take(codes)
+            else:
+                scores += table.take(codes, axis=0)
+            size += float(np.abs(table).max())
+        if len(self.weights):
+            values = batch["numeric"]
+            scores += values @ self.weights
+            size += float((np.abs(values).max(axis=0) @ np.abs(self.weights)).max())
+        return scores, size
+
+
+def _is_columnwise(step: Any) -> bool:
+    """Whether every output of a transformer is a function of one column, affine where that is numeric."""
+    if isinstance(step, str):
+        return step in ("passthrough", "drop")
+    if isinstance(step, Pipeline):
+        return all(_is_columnwise(inner) for _, inner in step.steps)
+    if isinstance(step, ColumnTransformer):
+        return all(_is_columnwise(inner) for _, inner, _ in step.transformers)
+    return type(step) in _COLUMNWISE and not getattr(step, "clip", False)
+
+
+def _probe_rows(schema: TableSchema) -> dict[str, npt.NDArray[Any]]:
+    """One row of zeros, then one row for every level and for every numeric column."""
+    sizes = [len(c.levels) for c in schema.categorical]
+    rows = 1 + sum(sizes) + len(schema.numeric)
+    codes = np.zeros((rows, len(sizes)), dtype=np.int64)
+    numbers = np.zeros((rows, len(schema.numeric)))
+    at = 1
+    for column, size in enumerate(sizes):
+        codes[at : at + size, column] = np.arange(size)
+        at += size
+    numbers[at:] = np.eye(len(schema.numeric))
+    return {"categorical": codes, "numeric": numbers}
+
+
+def _random_rows(schema: TableSchema, stream: np.random.Generator) -> dict[str, npt.NDArray[Any]]:
+    columns = [stream.integers(0, len(c.levels), _CHECKED_ROWS) for c in schema.categorical]
+    codes = np.stack(columns, axis=1) if columns else np.zeros((_CHECKED_ROWS, 0), dtype=np.int64)
+    return {
+        "categorical": codes,
+        "numeric": 4.0 * stream.standard_normal((_CHECKED_ROWS, len(schema.numeric))),
+    }
+
+
+def _scores(model: Pipeline, schema: TableSchema, batch: Batch) -> Scores:
+    scores = np.asarray(model.decision_function(schema.decode(batch)), dtype=np.float64)
+    return scores if scores.ndim == 2 else scores[:, None]

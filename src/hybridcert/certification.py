@@ -1,0 +1,227 @@
+"""What a certification run found: counts, bounds and certificates of every input, ready to tabulate."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from hybridcert.certificate.directed import Bools, Floats
+from hybridcert.certificate.frontier import Radii
+from hybridcert.errors import DataError, ParameterError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Budget = int | tuple[int, ...]
+"""Discrete budget d, or one d per attacked discrete modality."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class BudgetPoint:
+    """Certificates of all inputs at one discrete budget.
+
+    Attributes
+    ----------
+    d : int or tuple of int
+    radii : Radii
+        Certified radii with their witnesses.
+    p_adv : float array, shape (m,)
+        Lower bound on the worst-case score at ε = 0, given also where nothing is certified.
+    """
+
+    d: Budget
+    radii: Radii
+    p_adv: Floats
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class CertificationRun:
+    """Result of `SmoothedClassifier.certify`.
+
+    With probability at least 1 − ``alpha`` over the samples, and for each input on its own, all its
+    certificates (every d, every ε up to the radius) hold together: they are functions of one bound p_lower.
+
+    Attributes
+    ----------
+    classes : array, shape (classes,)
+        Labels.
+    claimed, clean : int array, shape (m,)
+        Index of the class that is certified, and of the base classifier's answer on the input itself.
+    successes : int array, shape (m,)
+        How many of the ``samples`` copies answered ``claimed``.
+    p_lower : float array, shape (m,)
+        One-sided Clopper–Pearson bound on the smoothed score of ``claimed``.
+    points : tuple of BudgetPoint
+        One for every discrete budget, d = 0 first.
+    modalities : tuple of str
+        Attacked discrete modalities, in the order of the entries of a tuple-valued d.
+    sigma, unit : float, str
+        Radii are ℓ₂ distances in ``unit``; ``sigma`` is the noise they scale with.
+    index : array, shape (m,)
+        Row labels of the inputs.
+    settings : mapping
+        Noise, threat, seed and the like, as plain values.
+    cost : mapping
+        Model calls and seconds.
+    """
+
+    classes: npt.NDArray[Any]
+    claimed: npt.NDArray[np.intp]
+    clean: npt.NDArray[np.intp]
+    successes: npt.NDArray[np.int64]
+    samples: int
+    alpha: float
+    threshold: float
+    p_lower: Floats
+    points: tuple[BudgetPoint, ...]
+    modalities: tuple[str, ...]
+    sigma: float
+    unit: str
+    index: npt.NDArray[Any]
+    settings: Mapping[str, Any]
+    cost: Mapping[str, Any]
+
+    def __len__(self) -> int:
+        """Number of inputs."""
+        return int(self.claimed.size)
+
+    @property
+    def predictions(self) -> npt.NDArray[Any]:
+        """Claimed label of every input; whether the claim holds even at ε = 0, d = 0 is in `point(0)`."""
+        return np.asarray(self.classes[self.claimed])
+
+    def point(self, d: Budget) -> BudgetPoint:
+        """Certificates at budget ``d``.
+
+        Raises
+        ------
+        ParameterError
+            When the run did not certify that budget.
+        """
+        for point in self.points:
+            if point.d == d:
+                return point
+        known = ", ".join(str(point.d) for point in self.points)
+        raise ParameterError(f"d must be one of {known}, got {d!r}")
+
+    def certified(self, d: Budget, eps: float) -> Bools:
+        """Whether each input's claim holds against ``d`` discrete changes and ε = ``eps`` together."""
+        if not eps >= 0.0:
+            raise ParameterError(f"eps must be >= 0, got {eps!r}")
+        radii = self.point(d).radii
+        return radii.certified & (radii.radius >= eps)
+
+    def certified_accuracy(
+        self, y: Sequence[Any] | npt.NDArray[Any] | pd.Series, *, d: Sequence[Budget], eps: Sequence[float]
+    ) -> pd.DataFrame:
+        """Share of inputs that are right and certified: one row per ``d``, one column per ``eps``.
+
+        Parameters
+        ----------
+        y : labels, shape (m,)
+        d : discrete budgets that the run covers
+        eps : radii >= 0 in the run's unit
+        """
+        truth = np.asarray(y)
+        if truth.shape != self.claimed.shape:
+            raise DataError(f"y must have one label for each of {len(self)} inputs, got shape {truth.shape}")
+        right = self.predictions == truth
+        rows = [[float((right & self.certified(b, e)).mean()) for e in eps] for b in d]
+        return pd.DataFrame(
+            rows,
+            index=pd.Index(list(d), name="d", tupleize_cols=False),
+            columns=pd.Index(list(eps), name="eps"),
+        )
+
+    def frame(self) -> pd.DataFrame:
+        """One row per input and budget; ``radius`` and ``log_t`` are missing where nothing is certified."""
+        parts = []
+        for point in self.points:
+            radii = point.radii
+            columns: dict[Hashable, Any] = {
+                "input": self.index,
+                "label": self.predictions,
+                "clean_label": self.classes[self.clean],
+                "successes": self.successes,
+                "samples": self.samples,
+                "alpha": self.alpha,
+                "p_lower": self.p_lower,
+                "threshold": self.threshold,
+            }
+            columns |= self._budget_columns(point.d)
+            columns |= {
+                "certified": radii.certified,
+                "radius": pd.arrays.FloatingArray(radii.radius.copy(), ~radii.certified),
+                "unit": self.unit,
+                "shift": pd.arrays.FloatingArray(radii.shift.copy(), ~radii.certified),
+                "log_t": pd.arrays.FloatingArray(radii.log_t.copy(), ~radii.certified),
+                "p_adv": point.p_adv,
+            }
+            parts.append(pd.DataFrame(columns))
+        return pd.concat(parts, ignore_index=True)
+
+    def _budget_columns(self, d: Budget) -> dict[Hashable, Any]:
+        if isinstance(d, int):
+            return {"d": d}
+        return {f"d_{name}": value for name, value in zip(self.modalities, d, strict=True)}
+
+    def save(self, directory: str | Path) -> Path:
+        """Write ``results.parquet`` and ``run.json`` into ``directory`` (made if missing); return it."""
+        target = Path(directory)
+        target.mkdir(parents=True, exist_ok=True)
+        self.frame().to_parquet(target / "results.parquet", index=False)
+        (target / "run.json").write_text(json.dumps(self.describe(), indent=2) + "\n", encoding="utf-8")
+        return target
+
+    def describe(self) -> dict[str, Any]:
+        """Everything about the run but the per-input results, as plain values."""
+        return {
+            "inputs": len(self),
+            "samples": self.samples,
+            "alpha": self.alpha,
+            "threshold": self.threshold,
+            "sigma": self.sigma,
+            "unit": self.unit,
+            **self.settings,
+            "cost": dict(self.cost),
+        }
+
+    def plot(self, y: Sequence[Any] | npt.NDArray[Any] | pd.Series | None = None) -> Figure:
+        """Curve of certified inputs against ε for every budget, as a matplotlib figure.
+
+        Parameters
+        ----------
+        y : labels, shape (m,), optional
+            With it the curves show certified accuracy, without it the share of certified claims.
+        """
+        from matplotlib.figure import Figure
+
+        right = np.ones(len(self), dtype=np.bool_) if y is None else self.predictions == np.asarray(y)
+        figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+        axes = figure.add_subplot()
+        for point in self.points:
+            reached = np.sort(point.radii.radius[point.radii.certified & right])
+            share = (reached.size - np.arange(reached.size)) / max(1, len(self))
+            eps, height = np.append(reached, reached[-1:]), np.append(share, 0.0)[: reached.size + 1]
+            if reached.size:
+                axes.step(
+                    np.concatenate([[0.0], eps]),
+                    np.concatenate([height[:1], height]),
+                    where="pre",
+                    label=f"d = {point.d}",
+                )
+            else:
+                axes.plot([0.0], [0.0], label=f"d = {point.d} (none)")
+        axes.set_xlabel(f"ε, ℓ₂ distance in {self.unit}")
+        axes.set_ylabel("certified inputs" if y is None else "certified accuracy")
+        axes.set_ylim(0.0, 1.0)
+        axes.set_xlim(left=0.0)
+        axes.legend()
+        return figure

@@ -1,0 +1,1 @@
+"""Drawing noisy copies, asking the classifier, counting answers."""

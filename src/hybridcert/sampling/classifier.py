@@ -1,0 +1,49 @@
+"""The seam a base classifier implements: arrays in, class indices out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol, Self, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from hybridcert.threats import Surface
+
+Batch = Mapping[str, npt.NDArray[Any]]
+"""Modality name → array with one row per (copy of an) input: int64 codes or float64 values."""
+
+
+class Classifier(Protocol):
+    """A deterministic function of each row, as a picklable description.
+
+    A row's answer must not depend on the other rows of its batch: counts would otherwise depend on how
+    rows are grouped into batches.
+    """
+
+    @property
+    def classes_(self) -> npt.NDArray[Any]:
+        """Labels, shape (classes,)."""
+
+    def surfaces(self) -> Mapping[str, Surface]:
+        """Return what each modality is made of and which positions are in play."""
+
+    def encode(self, X: Any) -> dict[str, npt.NDArray[Any]]:
+        """Validate inputs and return them as arrays with one row each.
+
+        Raises
+        ------
+        DataError
+            Naming the offending cell or column and what is allowed there.
+        """
+
+    def predict_encoded(self, batch: Batch) -> npt.NDArray[np.intp]:
+        """Return the index into `classes_` for every row, shape (rows,)."""
+
+
+@runtime_checkable
+class TrainableClassifier(Protocol):
+    """A classifier that can be trained on noisy copies."""
+
+    def fit_encoded(self, batch: Batch, y: npt.NDArray[Any]) -> Self:
+        """Train on encoded rows and their targets; return self."""

@@ -1,0 +1,360 @@
+"""The smoothed classifier: the one place where sampling, confidence and certificate meet."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import math
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import NotFittedError
+
+from hybridcert.certificate.confidence import clopper_pearson_lower
+from hybridcert.certificate.frontier import adversarial_value, radius
+from hybridcert.certificate.spectrum import LikelihoodSpectrum
+from hybridcert.certification import Budget, BudgetPoint, CertificationRun
+from hybridcert.errors import DataError, ModelError, ParameterError
+from hybridcert.kernels.gaussian import GaussianNoise
+from hybridcert.sampling.classifier import Classifier, TrainableClassifier
+from hybridcert.sampling.engine import Counts, Progress, check_samples, count_labels
+from hybridcert.sampling.noise import Kernel, SmoothingNoise
+from hybridcert.sampling.streams import RowStreams, Stage
+from hybridcert.threats import ContinuousSurface, DiscreteSurface, DiscreteThreat
+
+Threat = DiscreteThreat | Mapping[str, DiscreteThreat]
+
+
+class SmoothedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """A base classifier asked about many noisy copies of each input.
+
+    Parameters
+    ----------
+    classifier : Classifier
+        The base classifier, trained or to be trained by `fit`: `DataFrameClassifier`, or any object that
+        implements `hybridcert.sampling.classifier.Classifier`.
+    noise : mapping of modality name to kernel
+        For instance ``{"categorical": UniformReplacement(0.25), "numeric": GaussianNoise(0.5)}``. A
+        modality without a kernel is not smoothed, and certificates hold only while it stays unchanged.
+    samples, alpha, seed : optional
+        Defaults for `predict`, which scikit-learn calls without arguments. `certify` takes its own.
+    noisy_copies : int >= 1
+        Noisy copies of each training row that `fit` trains on.
+
+    Notes
+    -----
+    Noise depends on the seed and on the content of a row only, so results do not depend on the order of
+    rows or on how they are batched.
+    """
+
+    def __init__(
+        self,
+        classifier: Any,
+        *,
+        noise: Mapping[str, Kernel],
+        samples: int | None = None,
+        alpha: float | None = None,
+        seed: int | None = None,
+        noisy_copies: int = 1,
+        abstain_label: Any = None,
+    ) -> None:
+        self.classifier = classifier
+        self.noise = noise
+        self.samples = samples
+        self.alpha = alpha
+        self.seed = seed
+        self.noisy_copies = noisy_copies
+        self.abstain_label = abstain_label
+
+    @property
+    def classes_(self) -> npt.NDArray[Any]:
+        """Labels of the base classifier."""
+        return np.asarray(self._base().classes_)
+
+    @property
+    def abstain_label_(self) -> Any:
+        """What `predict` returns where it abstains: ``abstain_label``, or else a value outside `classes_`."""
+        classes = self.classes_
+        if self.abstain_label is not None:
+            if self.abstain_label in classes.tolist():
+                raise ParameterError(f"abstain_label must not be a class, got {self.abstain_label!r}")
+            return self.abstain_label
+        if classes.dtype.kind in "iuf":
+            return -1 if -1 not in classes else classes.min() - 1
+        return "abstain"
+
+    def fit(
+        self, X: Any, y: Any, *, noisy_copies: int | None = None, seed: int | None = None
+    ) -> SmoothedClassifier:
+        """Train a copy of the base classifier on noisy copies of the training rows.
+
+        Parameters
+        ----------
+        X : inputs as the base classifier takes them
+        y : targets, one per row
+        noisy_copies, seed : override the constructor's
+        """
+        copies = self.noisy_copies if noisy_copies is None else noisy_copies
+        check_samples(copies)
+        if y is None:
+            raise DataError("SmoothedClassifier requires y to be passed, but the target y is None")
+        base = copy.deepcopy(self.classifier)
+        if not isinstance(base, TrainableClassifier):
+            raise ModelError(f"{type(base).__name__} cannot be trained: it has no fit_encoded method")
+        learn_schema = getattr(base, "learn_schema", None)
+        if learn_schema is not None:
+            learn_schema(X)
+        inputs = base.encode(X)  # type: ignore[attr-defined]
+        noise = SmoothingNoise(self.noise, base.surfaces())  # type: ignore[attr-defined]
+        keys = RowStreams(self._given("seed", seed)).keys(inputs)
+        drawn = [
+            noise.draw(inputs, row, copies, key, stage=Stage.TRAIN, block=0) for row, key in enumerate(keys)
+        ]
+        batch = {name: np.concatenate([d[name] for d in drawn]) for name in inputs}
+        self.classifier_ = base.fit_encoded(batch, np.repeat(np.asarray(y), copies, axis=0))
+        n_features = getattr(self.classifier_, "n_features_in_", None)
+        if n_features is not None:
+            self.n_features_in_ = n_features
+        return self
+
+    def counts(
+        self,
+        X: Any,
+        *,
+        samples: int,
+        seed: int,
+        stage: Stage = Stage.ESTIMATE,
+        progress: Progress | None = None,
+    ) -> Counts:
+        """Return how often each class answered over ``samples`` noisy copies, shape (m, classes)."""
+        base = self._base()
+        noise = SmoothingNoise(self.noise, base.surfaces())
+        return count_labels(
+            base, base.encode(X), noise, samples=samples, seed=seed, stage=stage, progress=progress
+        )
+
+    def predict(
+        self, X: Any, *, samples: int | None = None, alpha: float | None = None, seed: int | None = None
+    ) -> npt.NDArray[Any]:
+        """Return the smoothed prediction of every input, or `abstain_label_`.
+
+        Guarantee: with probability at least 1 − alpha for each input, the answer is the class that the
+        smoothed classifier gives most often, or an abstention (Cohen et al. 2019, PREDICT; the two-sided
+        test is done with the exact Clopper–Pearson bound at alpha/2).
+        """
+        samples, alpha = self._given("samples", samples), self._given("alpha", alpha)
+        counts = self.counts(X, samples=samples, seed=self._given("seed", seed), stage=Stage.PREDICT)
+        order = np.argsort(-counts, axis=1, kind="stable")
+        top = np.take_along_axis(counts, order[:, :1], 1)[:, 0]
+        second = np.take_along_axis(counts, order[:, 1:2], 1)[:, 0] if counts.shape[1] > 1 else 0 * top
+        sure = np.array(
+            [
+                float(clopper_pearson_lower(a, int(a + b), alpha / 2)) > 0.5 if a > b else False
+                for a, b in zip(top, second, strict=True)
+            ],
+            dtype=np.bool_,
+        )
+        answers = self.classes_[order[:, 0]]
+        if sure.all():
+            return np.asarray(answers)
+        return np.array(
+            [a if s else self.abstain_label_ for a, s in zip(answers.tolist(), sure, strict=True)]
+        )
+
+    def certify(
+        self,
+        X: Any,
+        *,
+        threat: Threat,
+        samples: int,
+        alpha: float,
+        threshold: float,
+        seed: int,
+        label: Any = None,
+        selection_samples: int = 100,
+        progress: Progress | None = None,
+    ) -> CertificationRun:
+        """Certify every input against d discrete changes and an ℓ₂ shift, for all d up to the threat's.
+
+        Guarantee: with probability at least 1 − ``alpha`` over the samples, for each input: every input that
+        differs in at most d discrete places and by at most the radius at d has a smoothed score of the
+        claimed class above ``threshold``.
+
+        Parameters
+        ----------
+        X : inputs as the base classifier takes them
+        threat : DiscreteThreat, or mapping of modality name to DiscreteThreat
+            A single threat applies to the only discrete modality that has noise.
+        samples : int >= 1
+            Noisy copies per input for the bound.
+        alpha : float in (0, 1)
+        threshold : float in (0, 1)
+            0.5 keeps the majority class; for a filter see `threshold_for`.
+        seed : int >= 0
+        label : optional
+            The class to certify for every input. Without it the class is chosen per input from
+            ``selection_samples`` separate copies (Cohen et al. 2019).
+        progress : callable(done, total), optional
+
+        Raises
+        ------
+        ParameterError, DataError
+            For values outside these ranges, or broken inputs.
+        """
+        check_samples(samples)
+        check_open("alpha", alpha)
+        check_open("threshold", threshold)
+        base = self._base()
+        noise = SmoothingNoise(self.noise, base.surfaces())
+        frontier = _Frontier.of(noise, threat)
+        inputs = base.encode(X)
+        classes = np.asarray(base.classes_)
+        rows = len(next(iter(inputs.values())))
+        started = time.perf_counter()
+        clean = np.asarray(base.predict_encoded(inputs))
+        spent = 0
+        if label is None:
+            check_samples(selection_samples)
+            spent = selection_samples
+            selection = count_labels(
+                base, inputs, noise, samples=selection_samples, seed=seed, stage=Stage.SELECT
+            )
+            claimed = selection.argmax(axis=1)
+        else:
+            claimed = np.full(rows, _class_index(classes, label))
+        counts = count_labels(
+            base, inputs, noise, samples=samples, seed=seed, stage=Stage.ESTIMATE, progress=progress
+        )
+        sampled = time.perf_counter()
+        successes = counts[np.arange(rows), claimed]
+        p_lower = clopper_pearson_lower(successes, samples, alpha)
+        points = tuple(frontier.point(d, p_lower, threshold) for d in frontier.budgets)
+        return CertificationRun(
+            classes=classes,
+            claimed=claimed,
+            clean=clean,
+            successes=successes,
+            samples=samples,
+            alpha=alpha,
+            threshold=threshold,
+            p_lower=p_lower,
+            points=points,
+            modalities=frontier.modalities,
+            sigma=frontier.sigma,
+            unit=frontier.unit,
+            index=np.asarray(getattr(X, "index", np.arange(rows))),
+            settings={
+                "noise": {n: {"kernel": k.name} | _parameters(k) for n, k in sorted(self.noise.items())},
+                "threat": {n: {"kind": t.name, "max_d": t.max_d} for n, t in frontier.threats.items()},
+                "seed": seed,
+                "label": label,
+                "selection_samples": None if label is not None else selection_samples,
+            },
+            cost={
+                "model_calls": rows * (samples + spent + 1),
+                "sampling_seconds": sampled - started,
+                "certificate_seconds": time.perf_counter() - sampled,
+            },
+        )
+
+    def _base(self) -> Classifier:
+        base: Classifier = getattr(self, "classifier_", self.classifier)
+        if getattr(base, "classes_", None) is None:
+            raise NotFittedError("the base classifier is not trained: call fit first, or pass a trained one")
+        return base
+
+    def _given(self, name: str, value: Any) -> Any:
+        chosen = getattr(self, name) if value is None else value
+        if chosen is None:
+            raise ParameterError(f"{name} is needed: pass {name}= here or to SmoothedClassifier")
+        return chosen
+
+
+class _Frontier:
+    """Budgets, spectra and the scale of radii of one certification."""
+
+    def __init__(
+        self, noise: SmoothingNoise, threats: dict[str, DiscreteThreat], sigmas: dict[str, float]
+    ) -> None:
+        self.noise = noise
+        self.threats = threats
+        self.modalities = tuple(threats)
+        self.sigma = next(iter(sigmas.values())) if len(sigmas) == 1 else 1.0
+        if len(sigmas) == 1:
+            surface = noise.surfaces[next(iter(sigmas))]
+            assert isinstance(surface, ContinuousSurface)
+            self.unit = surface.unit
+        else:
+            self.unit = (
+                "noise scales: √Σ(ε_i/σ_i)² over " + ", ".join(sigmas) if sigmas else "no continuous noise"
+            )
+        self.continuous = bool(sigmas)
+
+    @staticmethod
+    def of(noise: SmoothingNoise, threat: Threat) -> _Frontier:
+        discrete = [n for n in sorted(noise.kernels) if isinstance(noise.surfaces[n], DiscreteSurface)]
+        sigmas = {n: k.sigma for n, k in sorted(noise.kernels.items()) if isinstance(k, GaussianNoise)}
+        if isinstance(threat, DiscreteThreat):
+            if len(discrete) != 1:
+                raise ParameterError(
+                    f"threat must be a mapping of modality to threat: {len(discrete)} discrete modalities "
+                    f"have noise ({', '.join(discrete) or 'none'})"
+                )
+            threat = {discrete[0]: threat}
+        for name in threat:
+            if name not in discrete:
+                raise ParameterError(
+                    f"threat names modality {name!r}, discrete modalities with noise: {', '.join(discrete)}"
+                )
+        return _Frontier(noise, dict(sorted(threat.items())), sigmas)
+
+    @property
+    def budgets(self) -> list[Budget]:
+        grids = list(itertools.product(*(range(t.max_d + 1) for t in self.threats.values())))
+        if len(self.threats) == 1:
+            return [g[0] for g in grids]
+        return list(grids)
+
+    def spectra(self, d: Budget) -> list[LikelihoodSpectrum]:
+        """Candidates of the worst case: one choice per modality, composed."""
+        parts = []
+        for (name, threat), budget in zip(
+            self.threats.items(), (d,) if isinstance(d, int) else d, strict=True
+        ):
+            kernel, surface = self.noise.kernels[name], self.noise.surfaces[name]
+            assert isinstance(surface, DiscreteSurface)
+            assert not isinstance(kernel, GaussianNoise)
+            parts.append(kernel.spectra(threat, budget, surface.eligible_sizes))
+        candidates = [LikelihoodSpectrum.identity()]
+        for part in parts:
+            candidates = [a.compose(b) for a in candidates for b in part]
+        return candidates
+
+    def point(self, d: Budget, p_lower: npt.NDArray[np.float64], threshold: float) -> BudgetPoint:
+        spectra = self.spectra(d)
+        radii = radius(p_lower=p_lower, spectrum=spectra, sigma=self.sigma, threshold=threshold)
+        if not self.continuous:
+            radii = radii.without_radius()
+        value, _ = adversarial_value(p_lower=p_lower, spectrum=spectra, sigma=self.sigma, epsilon=0.0)
+        return BudgetPoint(d, radii, value)
+
+
+def check_open(name: str, value: float) -> None:
+    """Raise ParameterError unless ``value`` is in (0, 1)."""
+    if not (0.0 < value < 1.0 and math.isfinite(value)):
+        raise ParameterError(f"{name} must be in (0, 1), got {value!r}")
+
+
+def _class_index(classes: npt.NDArray[Any], label: Any) -> int:
+    matches = np.flatnonzero(classes == label)
+    if matches.size == 0:
+        raise ParameterError(f"label must be one of {', '.join(map(str, classes))}, got {label!r}")
+    return int(matches[0])
+
+
+def _parameters(kernel: Kernel) -> dict[str, float]:
+    return {"sigma": kernel.sigma} if isinstance(kernel, GaussianNoise) else {"beta": kernel.beta}
