@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import itertools
 import math
 import time
 from collections.abc import Mapping
@@ -15,18 +14,14 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 
 from hybridcert.certificate.confidence import clopper_pearson_lower
-from hybridcert.certificate.frontier import adversarial_value, radius
-from hybridcert.certificate.spectrum import LikelihoodSpectrum
-from hybridcert.certification import Budget, BudgetPoint, CertificationRun
+from hybridcert.certification import CertificationRun
 from hybridcert.errors import DataError, ModelError, ParameterError
+from hybridcert.joint_threat import JointThreat, Threat
 from hybridcert.kernels.gaussian import GaussianNoise
 from hybridcert.sampling.classifier import Classifier, TrainableClassifier
 from hybridcert.sampling.engine import Counts, Progress, check_samples, count_labels
 from hybridcert.sampling.noise import Kernel, SmoothingNoise
 from hybridcert.sampling.streams import RowStreams, Stage
-from hybridcert.threats import ContinuousSurface, DiscreteSurface, DiscreteThreat
-
-Threat = DiscreteThreat | Mapping[str, DiscreteThreat]
 
 
 class SmoothedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -108,8 +103,8 @@ class SmoothedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         learn_schema = getattr(base, "learn_schema", None)
         if learn_schema is not None:
             learn_schema(X)
-        inputs = base.encode(X)  # type: ignore[attr-defined]
-        noise = SmoothingNoise(self.noise, base.surfaces())  # type: ignore[attr-defined]
+        inputs = base.encode(X)
+        noise = SmoothingNoise(self.noise, base.surfaces())
         keys = RowStreams(self._given("seed", seed)).keys(inputs)
         drawn = [
             noise.draw(inputs, row, copies, key, stage=Stage.TRAIN, block=0) for row, key in enumerate(keys)
@@ -187,8 +182,8 @@ class SmoothedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Parameters
         ----------
         X : inputs as the base classifier takes them
-        threat : DiscreteThreat, or mapping of modality name to DiscreteThreat
-            A single threat applies to the only discrete modality that has noise.
+        threat : DiscreteThreat, mapping of modality name to DiscreteThreat, or None
+            A single threat applies to the only discrete modality that has noise; None means d = 0.
         samples : int >= 1
             Noisy copies per input for the bound.
         alpha : float in (0, 1)
@@ -210,7 +205,7 @@ class SmoothedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         check_open("threshold", threshold)
         base = self._base()
         noise = SmoothingNoise(self.noise, base.surfaces())
-        frontier = _Frontier.of(noise, threat)
+        joint = JointThreat.of(noise, threat)
         inputs = base.encode(X)
         classes = np.asarray(base.classes_)
         rows = len(next(iter(inputs.values())))
@@ -232,7 +227,7 @@ class SmoothedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         sampled = time.perf_counter()
         successes = counts[np.arange(rows), claimed]
         p_lower = clopper_pearson_lower(successes, samples, alpha)
-        points = tuple(frontier.point(d, p_lower, threshold) for d in frontier.budgets)
+        points = tuple(joint.point(budget, p_lower, threshold) for budget in joint.budgets)
         return CertificationRun(
             classes=classes,
             claimed=claimed,
@@ -243,13 +238,13 @@ class SmoothedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             threshold=threshold,
             p_lower=p_lower,
             points=points,
-            modalities=frontier.modalities,
-            sigma=frontier.sigma,
-            unit=frontier.unit,
+            modalities=tuple(joint.threats),
+            sigma=joint.sigma,
+            unit=joint.unit,
             index=np.asarray(getattr(X, "index", np.arange(rows))),
             settings={
                 "noise": {n: {"kernel": k.name} | _parameters(k) for n, k in sorted(self.noise.items())},
-                "threat": {n: {"kind": t.name, "max_d": t.max_d} for n, t in frontier.threats.items()},
+                "threat": {n: {"kind": t.name, "max_d": t.max_d} for n, t in joint.threats.items()},
                 "seed": seed,
                 "label": label,
                 "selection_samples": None if label is not None else selection_samples,
@@ -272,75 +267,6 @@ class SmoothedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if chosen is None:
             raise ParameterError(f"{name} is needed: pass {name}= here or to SmoothedClassifier")
         return chosen
-
-
-class _Frontier:
-    """Budgets, spectra and the scale of radii of one certification."""
-
-    def __init__(
-        self, noise: SmoothingNoise, threats: dict[str, DiscreteThreat], sigmas: dict[str, float]
-    ) -> None:
-        self.noise = noise
-        self.threats = threats
-        self.modalities = tuple(threats)
-        self.sigma = next(iter(sigmas.values())) if len(sigmas) == 1 else 1.0
-        if len(sigmas) == 1:
-            surface = noise.surfaces[next(iter(sigmas))]
-            assert isinstance(surface, ContinuousSurface)
-            self.unit = surface.unit
-        else:
-            self.unit = (
-                "noise scales: √Σ(ε_i/σ_i)² over " + ", ".join(sigmas) if sigmas else "no continuous noise"
-            )
-        self.continuous = bool(sigmas)
-
-    @staticmethod
-    def of(noise: SmoothingNoise, threat: Threat) -> _Frontier:
-        discrete = [n for n in sorted(noise.kernels) if isinstance(noise.surfaces[n], DiscreteSurface)]
-        sigmas = {n: k.sigma for n, k in sorted(noise.kernels.items()) if isinstance(k, GaussianNoise)}
-        if isinstance(threat, DiscreteThreat):
-            if len(discrete) != 1:
-                raise ParameterError(
-                    f"threat must be a mapping of modality to threat: {len(discrete)} discrete modalities "
-                    f"have noise ({', '.join(discrete) or 'none'})"
-                )
-            threat = {discrete[0]: threat}
-        for name in threat:
-            if name not in discrete:
-                raise ParameterError(
-                    f"threat names modality {name!r}, discrete modalities with noise: {', '.join(discrete)}"
-                )
-        return _Frontier(noise, dict(sorted(threat.items())), sigmas)
-
-    @property
-    def budgets(self) -> list[Budget]:
-        grids = list(itertools.product(*(range(t.max_d + 1) for t in self.threats.values())))
-        if len(self.threats) == 1:
-            return [g[0] for g in grids]
-        return list(grids)
-
-    def spectra(self, d: Budget) -> list[LikelihoodSpectrum]:
-        """Candidates of the worst case: one choice per modality, composed."""
-        parts = []
-        for (name, threat), budget in zip(
-            self.threats.items(), (d,) if isinstance(d, int) else d, strict=True
-        ):
-            kernel, surface = self.noise.kernels[name], self.noise.surfaces[name]
-            assert isinstance(surface, DiscreteSurface)
-            assert not isinstance(kernel, GaussianNoise)
-            parts.append(kernel.spectra(threat, budget, surface.eligible_sizes))
-        candidates = [LikelihoodSpectrum.identity()]
-        for part in parts:
-            candidates = [a.compose(b) for a in candidates for b in part]
-        return candidates
-
-    def point(self, d: Budget, p_lower: npt.NDArray[np.float64], threshold: float) -> BudgetPoint:
-        spectra = self.spectra(d)
-        radii = radius(p_lower=p_lower, spectrum=spectra, sigma=self.sigma, threshold=threshold)
-        if not self.continuous:
-            radii = radii.without_radius()
-        value, _ = adversarial_value(p_lower=p_lower, spectrum=spectra, sigma=self.sigma, epsilon=0.0)
-        return BudgetPoint(d, radii, value)
 
 
 def check_open(name: str, value: float) -> None:

@@ -76,10 +76,16 @@ class DiscreteSurface:
     eligible : tuple of int
         Indices of the positions that receive noise and that the adversary may change. All others are
         immutable: no noise, no attack.
+    mask : bool
+        Whether the classifier understands a mask symbol, coded one past each alphabet (absorbing noise).
+    sequence : bool
+        Whether positions form a sequence that may shrink, with −1 for "no symbol" (random deletion).
     """
 
     alphabet_sizes: tuple[int, ...]
     eligible: tuple[int, ...]
+    mask: bool = False
+    sequence: bool = False
 
     def __post_init__(self) -> None:
         _check_eligible(self.eligible, len(self.alphabet_sizes))

@@ -59,11 +59,6 @@ class CategoricalColumn:
 
     def decode(self, codes: npt.NDArray[np.int64]) -> Any:
         """Cells of the column as the training table held them."""
-        if codes.size and codes.max() >= len(self.levels):
-            raise DataError(
-                f"column {self.name!r} has no mask symbol, so the absorbing kernel does not fit: use "
-                "UniformReplacement"
-            )
         if isinstance(self.dtype, pd.CategoricalDtype):
             pure = np.where(codes == len(self.dtype.categories), -1, codes) if self.has_missing else codes
             return pd.Categorical.from_codes(pure, dtype=self.dtype)
@@ -249,9 +244,11 @@ def _learn_column(values: pd.Series, declared: Sequence[Any] | None) -> Categori
         missing = missing or any(pd.isna(v) for v in declared)
     else:
         try:
-            known = list(values.dropna().unique())
+            known = values.dropna().unique().tolist()
         except TypeError as error:
-            raise DataError(f"column {values.name!r} holds cells that cannot be categories: {error}") from error
+            raise DataError(
+                f"column {values.name!r} holds cells that cannot be categories: {error}"
+            ) from error
         known.sort(key=lambda v: (str(type(v)), v))
     cells = values[values.isna()]
     blank = [cells.iloc[0] if len(cells) and pd.api.types.is_object_dtype(dtype) else np.nan]

@@ -15,8 +15,9 @@ import numpy as np
 
 from hybridcert.certificate.directed import WIDE, enclose
 from hybridcert.certificate.spectrum import LikelihoodSpectrum
+from hybridcert.errors import ParameterError
 from hybridcert.kernels.discrete import Codes, check_beta, check_budget, check_threat, corrupted
-from hybridcert.threats import DiscreteThreat, Fields, Substitution
+from hybridcert.threats import DiscreteSurface, DiscreteThreat, Fields, Substitution
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -60,6 +61,14 @@ class Absorbing:
         check_threat(self.name, threat, (Substitution, Fields))
         check_budget(d, len(alphabet_sizes))
         return [self.spectrum(d)]
+
+    def check_surface(self, surface: DiscreteSurface) -> None:
+        """Raise ParameterError unless the classifier understands a mask symbol."""
+        if not surface.mask:
+            raise ParameterError(
+                "the absorbing kernel needs a classifier with a mask symbol, this one has none: use "
+                "UniformReplacement"
+            )
 
     def sample(self, codes: Codes, alphabet_sizes: Sequence[int], stream: np.random.Generator) -> Codes:
         """Return noisy copies, shape (copies, positions); the mask is the code one past each alphabet."""

@@ -19,7 +19,7 @@ from hybridcert.certificate.directed import WIDE, enclose
 from hybridcert.certificate.spectrum import LikelihoodSpectrum
 from hybridcert.errors import ParameterError
 from hybridcert.kernels.discrete import Codes, check_beta, check_threat, corrupted
-from hybridcert.threats import DiscreteThreat, Edit, Insertion, Substitution
+from hybridcert.threats import DiscreteSurface, DiscreteThreat, Edit, Insertion, Substitution
 
 PADDING = -1
 """Code of "no symbol": fills the end of a row after deletions."""
@@ -72,6 +72,14 @@ class RandomDeletion:
         check_threat(self.name, threat, (Insertion, Edit, Substitution))
         deletions = 0 if isinstance(threat, Insertion) else d
         return [self.spectrum(insertions=d, deletions=deletions)]
+
+    def check_surface(self, surface: DiscreteSurface) -> None:
+        """Raise ParameterError unless positions form a sequence that may shrink."""
+        if not surface.sequence:
+            raise ParameterError(
+                "the deletion kernel needs a classifier on sequences, this one reads fixed positions: use "
+                "UniformReplacement"
+            )
 
     def sample(self, codes: Codes, alphabet_sizes: Sequence[int], stream: np.random.Generator) -> Codes:
         """Return noisy copies, shape (copies, positions): survivors move left, `PADDING` fills the end."""

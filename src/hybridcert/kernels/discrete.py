@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from hybridcert.certificate.spectrum import LikelihoodSpectrum
 from hybridcert.errors import ParameterError
-from hybridcert.threats import DiscreteThreat
+from hybridcert.threats import DiscreteSurface, DiscreteThreat
 
 Codes = npt.NDArray[np.int64]
 """Symbols as integers from 0 to alphabet size − 1, shape (copies, positions)."""
@@ -35,6 +35,9 @@ class DiscreteKernel(Protocol):
         The certified value is the minimum over the candidates. Raises ParameterError when the kernel
         cannot serve the threat or ``d`` exceeds the number of positions.
         """
+
+    def check_surface(self, surface: DiscreteSurface) -> None:
+        """Raise ParameterError when the noise makes no sense on such a modality."""
 
     def sample(self, codes: Codes, alphabet_sizes: Sequence[int], stream: np.random.Generator) -> Codes:
         """Return noisy copies of ``codes``, shape (copies, positions), drawn from ``stream``."""

@@ -20,7 +20,7 @@ from hybridcert.certificate.directed import WIDE, enclose
 from hybridcert.certificate.spectrum import LikelihoodSpectrum
 from hybridcert.errors import ParameterError
 from hybridcert.kernels.discrete import Codes, check_beta, check_budget, check_threat, corrupted
-from hybridcert.threats import DiscreteThreat, Fields, Substitution
+from hybridcert.threats import DiscreteSurface, DiscreteThreat, Fields, Substitution
 
 _NEGLIGIBLE = decimal.Decimal("1e-300")
 
@@ -80,6 +80,11 @@ class UniformReplacement:
         """Return the candidates of the worst case over which d positions change (see `worst_sizes`)."""
         check_threat(self.name, threat, (Substitution, Fields))
         return [self.spectrum(sizes) for sizes in self.worst_sizes(alphabet_sizes, d)]
+
+    def check_surface(self, surface: DiscreteSurface) -> None:
+        """Accept every modality whose eligible positions have an alphabet of at least two."""
+        for size in surface.eligible_sizes:
+            check_alphabet(size)
 
     def sample(self, codes: Codes, alphabet_sizes: Sequence[int], stream: np.random.Generator) -> Codes:
         """Return noisy copies of ``codes``, shape (copies, positions), drawn from ``stream``."""

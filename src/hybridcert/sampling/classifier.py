@@ -42,7 +42,7 @@ class Classifier(Protocol):
 
 
 @runtime_checkable
-class TrainableClassifier(Protocol):
+class TrainableClassifier(Classifier, Protocol):
     """A classifier that can be trained on noisy copies."""
 
     def fit_encoded(self, batch: Batch, y: npt.NDArray[Any]) -> Self:

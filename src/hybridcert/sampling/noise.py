@@ -48,7 +48,9 @@ class SmoothingNoise:
                 raise ParameterError(f"noise names modality {name!r}, the classifier has: {known}")
             if isinstance(surface, ContinuousSurface) != isinstance(kernel, GaussianNoise):
                 kind = "continuous" if isinstance(surface, ContinuousSurface) else "discrete"
-                raise ParameterError(f"modality {name!r} is {kind}: a {kernel.name} kernel does not fit")
+                raise ParameterError(f"modality {name!r} is {kind}: the {kernel.name} kernel does not fit")
+            if isinstance(surface, DiscreteSurface) and not isinstance(kernel, GaussianNoise):
+                kernel.check_surface(surface)
 
     def draw(
         self, inputs: Batch, row: int, copies: int, key: bytes, *, stage: Stage, block: int
