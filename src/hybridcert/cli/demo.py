@@ -1,0 +1,67 @@
+"""`hybridcert demo`: the main job on data and a model that ship with the package."""
+
+from __future__ import annotations
+
+import enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hybridcert.cli import options
+from hybridcert.cli.console import results
+
+EXAMPLE = "Example: hybridcert demo --out runs/first-look"
+
+
+class Demo(enum.StrEnum):
+    """What can be shown."""
+
+    MULTIMODAL = "multimodal"
+    TABULAR = "tabular"
+
+
+def command(
+    which: Annotated[
+        Demo,
+        typer.Argument(
+            metavar="[multimodal|tabular]",
+            help="An image-text filter under suffix tokens and image noise, or census data under changed "
+            "fields and numbers.",
+        ),
+    ] = Demo.MULTIMODAL,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Run directory to write. Default: runs/demo-..."),
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Certify held-out inputs of a demo, without a network: train, smooth, sample, bound, report."""
+    if which is Demo.TABULAR:
+        _tabular(out, as_json=as_json)
+    else:
+        _multimodal(out, as_json=as_json)
+
+
+def _tabular(out: Path | None, *, as_json: bool) -> None:
+    import hybridcert.experiments.config as experiments
+    from hybridcert.cli.certify import certify
+
+    source = Path(experiments.__file__).with_name("demo-tabular.yaml")
+    certify(experiments.read_mapping(source), source=source, out=out, limit=None, data=None, as_json=as_json)
+
+
+def _multimodal(out: Path | None, *, as_json: bool) -> None:
+    from hybridcert.cli.progress import ProgressLine
+    from hybridcert.cli.summary import print_summary
+    from hybridcert.experiments.multimodal import DemoSettings, run_demo
+    from hybridcert.experiments.multimodal_report import write_demo
+    from hybridcert.experiments.run_directory import check_vacant, next_vacant, staged
+    from hybridcert.reports.write import write_report
+
+    target = next_vacant(Path("runs"), "demo-multimodal") if out is None else out
+    check_vacant(target)
+    with staged(target) as scratch, ProgressLine() as progress:
+        write_demo(scratch, run_demo(DemoSettings(), report=progress))
+        write_report(scratch)
+    print_summary(target, results(), as_json=as_json)

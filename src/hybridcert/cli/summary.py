@@ -1,0 +1,123 @@
+"""What a command prints when a run is done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hybridcert.cli.console import print_json
+from hybridcert.reports import wording
+from hybridcert.reports.run_data import RunData, SweepData, read_directory
+from hybridcert.reports.tables import certified_accuracy, certified_count, headline, percent, short_names
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def print_summary(directory: Path, console: Console, *, as_json: bool) -> None:
+    """Print what the run or sweep in a directory found, and where its report lies."""
+    found = read_directory(directory)
+    if as_json:
+        print_json(_record(found))
+    elif isinstance(found, SweepData):
+        for values, run in zip(found.values, found.runs, strict=True):
+            pairs = zip(short_names(found.keys), values, strict=True)
+            console.print("[bold]" + ", ".join(f"{key} = {value}" for key, value in pairs) + "[/]")
+            _print_counts(run, console)
+        console.print(wording.meaning(found.runs[0]), markup=False)
+        console.print(f"\nreport: {directory / 'report.html'}", markup=False)
+    else:
+        print_run(found, console)
+
+
+def print_run(run: RunData, console: Console) -> None:
+    """Print one run: result and meaning, certified counts, accuracy, cost, report."""
+    console.print(wording.result(run), markup=False)
+    console.print(wording.meaning(run), markup=False)
+    console.print()
+    _print_counts(run, console)
+    for extra in run.extras:
+        _print_extra(extra, console)
+    cost = run.environment.get("cost")
+    if cost:
+        console.print(
+            f"cost: {cost['model_calls']:,} model calls, training {cost['training_seconds']:.1f} s, sampling "
+            f"{cost['sampling_seconds']:.1f} s, certificates {cost['certificate_seconds']:.1f} s, "
+            f"peak memory {cost['peak_memory_mib']:.0f} MiB",
+            markup=False,
+        )
+    console.print(f"report: {run.directory / 'report.html'}", markup=False)
+
+
+def _print_counts(run: RunData, console: Console) -> None:
+    from rich.table import Table
+
+    found = headline(run)
+    name = "right and certified" if run.has_target else "certified"
+    table = Table(
+        box=None,
+        pad_edge=False,
+        title=f"{name}, of {found.inputs} inputs",
+        title_justify="left",
+        title_style="",
+    )
+    table.add_column("ε", justify="left", no_wrap=True)
+    for eps in run.eps:
+        table.add_column(f"{eps:g}", justify="right", no_wrap=True)
+    for budget in run.budgets:
+        counts = [certified_count(run, budget, eps) for eps in run.eps]
+        table.add_row(run.name_of(budget), *map(str, counts))
+    console.print(table)
+    parts = []
+    if found.clean_right is not None:
+        parts.append(f"base classifier right without noise {_share(found.clean_right, found.inputs)}")
+    if found.right is not None:
+        parts.append(f"smoothed right {_share(found.right, found.inputs)}")
+    parts.append(f"abstained {_share(found.abstained, found.inputs)}")
+    console.print("; ".join(parts), markup=False)
+    console.print()
+
+
+def _print_extra(extra: Mapping[str, Any], console: Console) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, title=Text(extra["title"]), title_justify="left", title_style="")
+    for number, column in enumerate(extra["columns"]):
+        table.add_column(Text(str(column)), justify="right" if number else "left")
+    for row in extra["rows"]:
+        table.add_row(*(Text("-" if cell is None else str(cell)) for cell in row))
+    console.print(table)
+    if extra.get("text"):
+        console.print(extra["text"], markup=False)
+    console.print()
+
+
+def _share(count: int, inputs: int) -> str:
+    return f"{count}/{inputs} ({percent(count, inputs)} %)"
+
+
+def _record(found: RunData | SweepData) -> dict[str, Any]:
+    if isinstance(found, SweepData):
+        return {
+            "directory": str(found.directory),
+            "report": str(found.directory / "report.html"),
+            "runs": [
+                {"values": dict(zip(found.keys, values, strict=True)), **_record(run)}
+                for values, run in zip(found.values, found.runs, strict=True)
+            ],
+        }
+    counts = headline(found)
+    table = certified_accuracy(found)
+    points = table[[*found.budget_columns, "eps", "certified"]].to_dict("records")
+    return {
+        "directory": str(found.directory),
+        "report": str(found.directory / "report.html"),
+        "inputs": counts.inputs,
+        "clean_right": counts.clean_right,
+        "smoothed_right": counts.right,
+        "abstained": counts.abstained,
+        "certified": points,
+        "cost": dict(found.environment.get("cost", {})),
+    }

@@ -1,0 +1,186 @@
+"""Run directories, read back: results, settings, and the grid of ε for tables."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow
+import yaml
+
+from hybridcert.errors import DataError
+
+Budget = tuple[int, ...]
+"""One discrete budget per attacked modality; one entry where there is one modality."""
+
+_REQUIRED = ("label", "successes", "samples", "p_lower", "threshold", "certified", "radius", "p_adv")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class RunData:
+    """One certification run.
+
+    Attributes
+    ----------
+    directory : Path
+    results : DataFrame
+        One row per input and budget, as in ``results.parquet``.
+    settings : mapping
+        What was run (``run.json``).
+    environment : mapping
+        Versions, digests, cost; empty where it was not recorded.
+    eps : tuple of float
+        Grid for tables.
+    extras : tuple of mapping
+        Further tables of the experiment, each with title, text, columns and rows.
+    """
+
+    directory: Path
+    results: pd.DataFrame
+    settings: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    eps: tuple[float, ...]
+    extras: tuple[Mapping[str, Any], ...]
+
+    @property
+    def title(self) -> str:
+        """What was certified, in a few words."""
+        return str(self.environment.get("title", self.directory.resolve().name))
+
+    @property
+    def budget_columns(self) -> list[str]:
+        """Columns that hold discrete budgets."""
+        if "d" in self.results:
+            return ["d"]
+        return [c for c in self.results.columns if c.startswith("d_")]
+
+    @property
+    def budgets(self) -> list[Budget]:
+        """All budgets, ascending."""
+        return sorted(set(self.results[self.budget_columns].itertuples(index=False, name=None)))
+
+    @property
+    def has_target(self) -> bool:
+        """Whether true labels are known."""
+        return "target" in self.results
+
+    def at(self, budget: Budget) -> pd.DataFrame:
+        """Return the rows of one budget, one per input."""
+        rows = self.results
+        for column, d in zip(self.budget_columns, budget, strict=True):
+            rows = rows[rows[column] == d]
+        return rows
+
+    def name_of(self, budget: Budget) -> str:
+        """Spell a budget, such as "d = 1" or "d(text) = 1, d(tags) = 0"."""
+        names = ["d" if c == "d" else f"d({c.removeprefix('d_')})" for c in self.budget_columns]
+        return ", ".join(f"{name} = {d}" for name, d in zip(names, budget, strict=True))
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class SweepData:
+    """Runs that differ in the values of some keys.
+
+    Attributes
+    ----------
+    directory : Path
+    title : str
+    keys : tuple of str
+        Dotted configuration keys that were swept.
+    values : tuple of tuples
+        Their values, one tuple per run.
+    runs : tuple of RunData
+    """
+
+    directory: Path
+    title: str
+    keys: tuple[str, ...]
+    values: tuple[tuple[Any, ...], ...]
+    runs: tuple[RunData, ...]
+
+
+def read_directory(directory: Path) -> RunData | SweepData:
+    """Read a run directory or a sweep directory.
+
+    Raises
+    ------
+    DataError
+        When it is neither, or a file in it is broken.
+    """
+    if not directory.is_dir():
+        raise DataError(f"{directory} is not a directory: expected what `hybridcert certify` wrote")
+    if (directory / "sweep.json").is_file():
+        return _read_sweep(directory)
+    return read_run(directory)
+
+
+def read_run(directory: Path) -> RunData:
+    """Read one run directory; raise DataError when a file is missing or broken."""
+    results = _read_results(directory / "results.parquet")
+    settings = _read_json(directory / "run.json")
+    optional = {
+        name: _read_json(directory / name) if (directory / name).is_file() else None
+        for name in ("environment.json", "extras.json")
+    }
+    return RunData(
+        directory,
+        results,
+        settings,
+        optional["environment.json"] or {},
+        _grid(directory / "config.yaml", results),
+        tuple(optional["extras.json"] or ()),
+    )
+
+
+def _read_sweep(directory: Path) -> SweepData:
+    sweep = _read_json(directory / "sweep.json")
+    try:
+        return SweepData(
+            directory,
+            str(sweep.get("title", directory.resolve().name)),
+            tuple(sweep["keys"]),
+            tuple(tuple(run["values"]) for run in sweep["runs"]),
+            tuple(read_run(directory / run["directory"]) for run in sweep["runs"]),
+        )
+    except (KeyError, TypeError) as error:
+        raise DataError(f"{directory / 'sweep.json'} does not describe a sweep ({error})") from error
+
+
+def _read_results(path: Path) -> pd.DataFrame:
+    if not path.is_file():
+        raise DataError(f"{path.parent} holds no results.parquet: expected what `hybridcert certify` wrote")
+    try:
+        results = pd.read_parquet(path)
+    except (OSError, ValueError, pyarrow.ArrowException) as error:
+        raise DataError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+    lacking = [c for c in _REQUIRED if c not in results]
+    if lacking or results.empty:
+        reason = f"it has no column {lacking[0]!r}" if lacking else "it has no rows"
+        raise DataError(f"{path} is not a result table: {reason}")
+    return results
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+    except ValueError as error:
+        raise DataError(f"{path} is not JSON: {error}") from error
+
+
+def _grid(config: Path, results: pd.DataFrame) -> tuple[float, ...]:
+    """The grid that the configuration asks for, or quarters up to the largest radius."""
+    if config.is_file():
+        try:
+            loaded = yaml.safe_load(config.read_text(encoding="utf-8"))
+            return tuple(float(e) for e in loaded["report"]["eps"])
+        except (yaml.YAMLError, KeyError, TypeError, ValueError):
+            pass
+    largest = float(results["radius"].fillna(0.0).max())
+    step = next((s for s in (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0) if largest / s <= 8), largest / 8)
+    return tuple(round(i * step, 10) for i in range(int(largest / step) + 1))

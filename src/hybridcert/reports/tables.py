@@ -1,0 +1,133 @@
+"""The tables of a report. Shares are exact counts; bounds and percentages are rounded down."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from hybridcert.certificate.directed import format_down
+from hybridcert.reports.run_data import Budget, RunData, SweepData
+
+_DIGITS = 9
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Headline:
+    """Counts over all inputs of a run; ``clean_right`` and ``right`` are None without true labels.
+
+    Attributes
+    ----------
+    inputs : int
+    clean_right : int or None
+        Inputs that the base classifier answers rightly without noise.
+    right : int or None
+        Inputs that the smoothed classifier answers rightly and without abstaining.
+    abstained : int
+        Inputs whose score is not proven to exceed the threshold even at d = 0, ε = 0.
+    """
+
+    inputs: int
+    clean_right: int | None
+    right: int | None
+    abstained: int
+
+
+def headline(run: RunData) -> Headline:
+    """Count accuracy and abstentions."""
+    rows = run.at(run.budgets[0])
+    clean_right = None
+    if run.has_target and "clean_label" in rows:
+        clean_right = int((rows["clean_label"] == rows["target"]).sum())
+    return Headline(
+        inputs=len(rows),
+        clean_right=clean_right,
+        right=certified_count(run, run.budgets[0], 0.0) if run.has_target else None,
+        abstained=int((~rows["certified"]).sum()),
+    )
+
+
+def reached(run: RunData, budget: Budget) -> npt.NDArray[np.float64]:
+    """Radii, ascending, of the inputs that are certified at a budget and, if labels are known, right."""
+    rows = run.at(budget)
+    counted = rows["certified"]
+    if run.has_target:
+        counted = counted & (rows["label"] == rows["target"])
+    return np.sort(rows["radius"].to_numpy(dtype=np.float64, na_value=0.0)[counted.to_numpy(dtype=bool)])
+
+
+def certified_count(run: RunData, budget: Budget, eps: float) -> int:
+    """Count inputs that are right and certified at a budget with a radius of at least ``eps``."""
+    return int((reached(run, budget) >= eps).sum())
+
+
+def certified_accuracy(run: RunData) -> pd.DataFrame:
+    """Certified accuracy at every budget and every ε of the grid, one row each."""
+    inputs = headline(run).inputs
+    rows = []
+    for budget in run.budgets:
+        for eps in run.eps:
+            count = certified_count(run, budget, eps)
+            rows.append(
+                {
+                    **dict(zip(run.budget_columns, budget, strict=True)),
+                    "eps": eps,
+                    "certified": count,
+                    "inputs": inputs,
+                    "percent": percent(count, inputs),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def radii(run: RunData) -> pd.DataFrame:
+    """One row per input and budget: label, counts, bound, radius (empty where not certified)."""
+    columns = [
+        c for c in ("input", "target", "label", "clean_label", "successes", "samples") if c in run.results
+    ]
+    table = run.results[[*columns, "p_lower", *run.budget_columns, "certified", "radius"]].copy()
+    table["p_lower"] = [format_down(float(p), _DIGITS) for p in table["p_lower"]]
+    table["radius"] = ["" if pd.isna(r) else format_down(float(r), _DIGITS) for r in table["radius"]]
+    return table
+
+
+def summary(run: RunData) -> pd.DataFrame:
+    """Accuracy and abstentions, one row each."""
+    found = headline(run)
+    counts = {
+        "right without noise (base classifier)": found.clean_right,
+        "right when smoothed": found.right,
+        "abstained": found.abstained,
+    }
+    return pd.DataFrame(
+        [
+            {"what": what, "count": k, "inputs": found.inputs, "percent": percent(k, found.inputs)}
+            for what, k in counts.items()
+            if k is not None
+        ]
+    )
+
+
+def combined(sweep: SweepData) -> pd.DataFrame:
+    """Certified accuracy of all runs of a sweep in one table."""
+    parts = []
+    for values, run in zip(sweep.values, sweep.runs, strict=True):
+        part = certified_accuracy(run)
+        for at, (key, value) in enumerate(zip(short_names(sweep.keys), values, strict=True)):
+            part.insert(at, key, [value] * len(part))
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)
+
+
+def short_names(keys: tuple[str, ...]) -> list[str]:
+    """Return the last parts of dotted keys, or the whole keys where those are not distinct."""
+    short = [key.rsplit(".", 1)[-1] for key in keys]
+    return short if len(set(short)) == len(short) else list(keys)
+
+
+def percent(count: int, inputs: int) -> str:
+    """Return 100·count/inputs with one decimal, rounded down."""
+    tenths = 1000 * count // inputs
+    return f"{tenths // 10}.{tenths % 10}"

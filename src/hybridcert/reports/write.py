@@ -1,0 +1,86 @@
+"""Write the report of a run directory: tables, figure, page."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+
+from hybridcert.errors import DataError
+from hybridcert.reports import figures, page, tables
+from hybridcert.reports.run_data import RunData, SweepData, read_directory
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ReportFiles:
+    """What was written."""
+
+    page: Path
+    figure: Path
+    tables: tuple[Path, ...]
+
+
+def write_report(directory: Path) -> ReportFiles:
+    """Write ``report.html``, ``certified_accuracy.png`` and ``tables/*.csv`` into a run directory.
+
+    A sweep directory gets one figure and one combined table, and every run in it a report of its own.
+
+    Raises
+    ------
+    DataError
+        When the directory holds no run, or cannot be written.
+    """
+    found = read_directory(directory)
+    try:
+        if isinstance(found, SweepData):
+            for run in found.runs:
+                _write_run(run)
+            return _write_sweep(found)
+        return _write_run(found)
+    except OSError as error:
+        raise DataError(f"{directory} cannot be written: {error.strerror or error}") from error
+
+
+def _write_run(run: RunData) -> ReportFiles:
+    light, dark = figures.run_figure(run, figures.LIGHT), figures.run_figure(run, figures.DARK)
+    contents = {
+        "certified_accuracy": tables.certified_accuracy(run),
+        "radii": tables.radii(run),
+        "summary": tables.summary(run),
+    }
+    return _write(run.directory, page.run_page(run, light=light, dark=dark), light, contents)
+
+
+def _write_sweep(sweep: SweepData) -> ReportFiles:
+    light, dark = figures.sweep_figure(sweep, figures.LIGHT), figures.sweep_figure(sweep, figures.DARK)
+    text = page.sweep_page(sweep, light=light, dark=dark)
+    return _write(sweep.directory, text, light, {"certified_accuracy": tables.combined(sweep)})
+
+
+def _write(directory: Path, text: str, figure: bytes, contents: dict[str, pd.DataFrame]) -> ReportFiles:
+    (directory / "tables").mkdir(exist_ok=True)
+    written = []
+    for name, table in contents.items():
+        path = directory / "tables" / f"{name}.csv"
+        _replace(path, table.to_csv(index=False).encode())
+        written.append(path)
+    picture, html = directory / "certified_accuracy.png", directory / "report.html"
+    _replace(picture, figure)
+    _replace(html, text.encode())
+    return ReportFiles(html, picture, tuple(written))
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file so that a reader sees the old or the new content, never a part."""
+    handle, scratch = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        Path(scratch).chmod(0o644)
+        Path(scratch).replace(path)
+    except BaseException:
+        Path(scratch).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,171 @@
+"""Configurations: what is accepted, what is refused, and in which words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from hybridcert.errors import ConfigError
+from hybridcert.experiments.config import parse_config, read_mapping
+from hybridcert.experiments.sweep import expand
+from tabular_data import CONFIG, write_config
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+
+
+def refused(path: Path) -> str:
+    with pytest.raises(ConfigError) as caught:
+        expand(read_mapping(path), source=path.name)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_defaults_are_resolved_and_load_back():
+    config = parse_config(CONFIG, source="test")
+    resolved = config.resolved()
+    assert resolved["model"]["encoding"] == "onehot"
+    assert parse_config(yaml.safe_load(yaml.safe_dump(resolved)), source="again") == config
+
+
+@pytest.mark.parametrize("key", ["samples", "alpha", "threshold", "seed"])
+def test_what_carries_the_guarantee_has_no_default(key: str, tmp_path: Path):
+    assert (
+        refused(write_config(tmp_path, {f"certificate.{key}": None}))
+        == f"small.yaml: certificate.{key} is required"
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"noise.categorical.beta": 1.5}, "noise.categorical.beta must be in (0, 1], got 1.5"),
+        ({"noise.categorical.beta": 0}, "noise.categorical.beta must be in (0, 1], got 0"),
+        ({"noise.categorical.beta": "much"}, "noise.categorical.beta must be in (0, 1], got 'much'"),
+        ({"noise.numeric.sigma": 0}, "noise.numeric.sigma must be a finite number > 0, got 0"),
+        ({"noise.numeric.sigma": float("nan")}, "noise.numeric.sigma must be a finite number > 0, got nan"),
+        (
+            {"noise.categorical.kernel": "absorbing"},
+            "noise.categorical.kernel must be 'uniform', got 'absorbing'",
+        ),
+        ({"certificate.threshold": 1}, "certificate.threshold must be in (0, 1), got 1"),
+        ({"certificate.samples": 0}, "certificate.samples must be an integer >= 1, got 0"),
+        ({"certificate.samples": 10.5}, "certificate.samples must be an integer >= 1, got 10.5"),
+        ({"certificate.samples": True}, "certificate.samples must be an integer >= 1, got True"),
+        ({"certificate.seed": -1}, "certificate.seed must be an integer >= 0, got -1"),
+        ({"threat.max_d": 4}, "threat.max_d must be at most the number of mutable categorical columns"),
+        ({"data.immutable": ["shape", "ward"]}, "threat.max_d must be at most"),
+        ({"noise.categorical.betta": 0.5}, "unknown key 'betta' in noise.categorical: did you mean beta?"),
+        ({"treat": {"max_d": 1}}, "unknown key 'treat': did you mean threat?"),
+        ({"certificate.zzz": 1}, "unknown key 'zzz' in certificate: known are samples, alpha"),
+        ({"noise": "loud"}, "noise must be a mapping with the keys categorical, numeric, got 'loud'"),
+        ({"noise": {}}, "noise must name categorical, numeric or both"),
+        ({"data.numeric": ["age", "age"]}, "data names column 'age' more than once"),
+        ({"data.immutable": ["size"]}, "data lists immutable column 'size'"),
+        ({"data.levels": {"age": ["1", "2"]}}, "data declares levels of column 'age'"),
+        ({"data.levels": {"colour": ["red"]}}, "data needs two or more distinct levels of column 'colour'"),
+        ({"report.eps": [-0.5]}, "report.eps.0 must be a finite number >= 0, got -0.5"),
+        ({"sweep": []}, "sweep must map dotted keys to lists"),
+        ({"sweep": {"noise.numeric.sigma": 1}}, "sweep.noise.numeric.sigma must be a list of values"),
+        ({"sweep": {"noise.numeric.sigma": [1, 1]}}, "sweep.noise.numeric.sigma must not repeat a value"),
+        (
+            {"sweep": {"noise.numeric.sigma": [1, 0]}},
+            "noise.numeric.sigma must be a finite number > 0, got 0",
+        ),
+        ({"sweep": {"noise.numeric.sigmo": [1]}}, "unknown key 'noise.numeric.sigmo' in sweep: did you mean"),
+        ({"sweep": {"noise": [1]}}, "unknown key 'noise' in sweep"),
+    ],
+)
+def test_wrong_values_are_named_with_their_range(changes: dict[str, Any], expected: str, tmp_path: Path):
+    assert refused(write_config(tmp_path, changes)).startswith(f"small.yaml: {expected}")
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"", "is empty"),
+        (b"- 1\n", "must hold a mapping"),
+        (b"a: [1\n", "is not valid YAML"),
+        (b"threat: {max_d: 1}\nthreat: {max_d: 2}\n", "key 'threat' occurs twice (line 2)"),
+        (b"threat: {max_d: 1, max_d: 2}\n", "key 'max_d' occurs twice"),
+        (b"\xff\xfe\x00", "not UTF-8"),
+        (b"a: !!python/object/apply:os.getcwd []\n", "is not valid YAML"),
+        (b"base: 3\n", "base must be the name of a file"),
+        (b"base: none.yaml\n", "none.yaml cannot be read"),
+        (b"base: broken.yaml\n", "a base has no base of its own"),
+    ],
+)
+def test_broken_files(content: bytes, expected: str, tmp_path: Path):
+    path = tmp_path / "broken.yaml"
+    path.write_bytes(content)
+    assert expected in refused(path)
+
+
+def test_unreadable_files(tmp_path: Path):
+    assert "No such file" in refused(tmp_path / "none.yaml")
+    assert "cannot be read" in refused(tmp_path)
+
+
+def test_numbers_that_yaml_reads_as_text_are_numbers(tmp_path: Path):
+    path = write_config(tmp_path)
+    path.write_text(path.read_text().replace("alpha: 0.01", "alpha: 1e-3"), encoding="utf-8")
+    assert parse_config(read_mapping(path), source="test").certificate.alpha == 1e-3
+
+
+def test_sweeps_run_every_combination(tmp_path: Path):
+    sweep = {"noise.categorical.beta": [0.1, 0.5], "certificate.samples": [10, 20]}
+    runs = expand(read_mapping(write_config(tmp_path, {"sweep": sweep})), source="test")
+    assert [run.directory for run in runs] == [
+        "beta=0.1,samples=10",
+        "beta=0.1,samples=20",
+        "beta=0.5,samples=10",
+        "beta=0.5,samples=20",
+    ]
+    assert [run.config.certificate.samples for run in runs] == [10, 20, 10, 20]
+    assert runs[2].config.noise.categorical is not None
+    assert runs[2].config.noise.categorical.beta == 0.5
+
+
+def test_keys_with_the_same_last_part_keep_their_whole_names(tmp_path: Path):
+    sweep = {
+        "data.split_seed": [1],
+        "noise.categorical.kernel": ["uniform"],
+        "noise.numeric.kernel": ["gaussian"],
+    }
+    runs = expand(read_mapping(write_config(tmp_path, {"sweep": sweep})), source="test")
+    assert runs[0].directory.count("noise.") == 2
+
+
+def test_a_base_supplies_what_is_left_out(tmp_path: Path):
+    write_config(tmp_path, name="base.yaml")
+    (tmp_path / "child.yaml").write_text(
+        "base: base.yaml\nnoise: {numeric: {sigma: 2.0}}\n", encoding="utf-8"
+    )
+    config = parse_config(read_mapping(tmp_path / "child.yaml"), source="child")
+    assert config.noise.numeric is not None
+    assert config.noise.numeric.sigma == 2.0
+    assert config.noise.categorical is not None
+    assert config.noise.categorical.beta == 0.5
+
+
+def test_the_examples_say_what_the_paper_ran():
+    [run] = expand(read_mapping(EXAMPLES / "adult.yaml"), source="adult")
+    config = run.config
+    assert config.noise.categorical is not None
+    assert config.noise.numeric is not None
+    assert (config.noise.categorical.beta, config.noise.numeric.sigma) == (0.25, 0.5)
+    assert (len(config.data.categorical), len(config.data.numeric), config.data.test_rows) == (8, 6, 1000)
+    assert (config.certificate.samples, config.certificate.alpha, config.certificate.threshold) == (
+        10_000,
+        0.01,
+        0.5,
+    )
+    assert (config.threat.max_d, config.model.noisy_copies) == (2, 5)
+    assert config.model.estimator == "sklearn.svm.LinearSVC"
+    runs = expand(read_mapping(EXAMPLES / "adult_sweep.yaml"), source="sweep")
+    assert [tuple(r.values.values()) for r in runs] == [
+        (b, s) for b in (0.1, 0.25, 0.5) for s in (0.25, 0.5, 1.0)
+    ]
