@@ -277,7 +277,7 @@ class TestSeam:
     def test_surfaces(self) -> None:
         assert new_filter().surfaces() == {
             "text": DiscreteSurface(alphabet_sizes=(WORDS,) * 20, eligible=tuple(range(12, 20))),
-            "image": ContinuousSurface(features=64, eligible=tuple(range(64)), unit="pixel in [0,1]"),
+            "image": ContinuousSurface(features=64, eligible=tuple(range(64)), unit="pixel values in [0, 1]"),
         }
 
     def test_training_is_reproducible(self, splits: DigitCaptionSplits) -> None:

@@ -24,6 +24,7 @@ Spectra = LikelihoodSpectrum | Sequence[LikelihoodSpectrum]
 """One spectrum, or the candidates of a worst case: the adversary picks the one that hurts most."""
 
 _BACK_OFFS = 24
+_ROUNDING = 512 * UNIT_ROUNDOFF  # what rounding usually costs the dual bound, relative to its terms
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -119,13 +120,17 @@ def radius(
     )
     _check(p, (p >= 0.0) & (p < 1.0), "p_lower must be in [0, 1)")
     _check(tau, (tau > 0.0) & (tau < 1.0), "threshold must be in (0, 1)")
-    pairs, index = np.unique(np.stack([p.reshape(-1), tau.reshape(-1)]), axis=1, return_inverse=True)
-    certified = np.ones(pairs.shape[1], dtype=np.bool_)
-    shift = np.full(pairs.shape[1], np.inf)
-    log_t = np.zeros(pairs.shape[1])
+    one_threshold = np.ndim(threshold) == 0
+    keys = p if one_threshold else p + 1j * tau  # complex numbers sort by their real part first
+    distinct, index = np.unique(keys.reshape(-1), return_inverse=True)
+    score = distinct.real
+    level = np.full(score.shape, threshold, dtype=np.float64) if one_threshold else distinct.imag
+    certified = np.ones(score.shape, dtype=np.bool_)
+    shift = np.full(score.shape, np.inf)
+    log_t = np.zeros(score.shape)
     for candidate in _candidates(spectrum):
         rows = np.flatnonzero(certified)
-        ok, m, u = _largest_shift(candidate, pairs[0, rows], pairs[1, rows])
+        ok, m, u = _largest_shift(candidate, score[rows], level[rows])
         certified[rows] = ok
         smaller = m < shift[rows]
         shift[rows] = np.where(smaller, m, shift[rows])
@@ -175,36 +180,36 @@ def _candidates(spectrum: Spectra) -> Sequence[LikelihoodSpectrum]:
 
 def _largest_shift(spectrum: LikelihoodSpectrum, p: Floats, tau: Floats) -> tuple[Bools, Floats, Floats]:
     """Return whether ε = 0 is certified, and the largest proven shift with its log t."""
-    zero = np.zeros_like(p)
-    m, u = zero.copy(), best_threshold(spectrum, zero, p)
-    ok = dual_bound_lower(spectrum, zero, p, u) > tau
-    rows = np.flatnonzero(ok)
+    m, u, fall = propose_radius(spectrum, p, tau)
+    m, ok = _step_back(spectrum, p, tau, m, u, fall)  # V is nonincreasing in m: this proves ε = 0 as well
+    rows = np.flatnonzero(~ok)
     if rows.size:
-        best_m, best_u = propose_radius(spectrum, p[rows], tau[rows])
-        best_m, proven = _step_back(spectrum, p[rows], tau[rows], best_m, best_u)
-        m[rows] = np.where(proven, best_m, 0.0)
-        u[rows] = np.where(proven, best_u, u[rows])
+        zero = np.zeros(rows.size)
+        m[rows], u[rows] = 0.0, best_threshold(spectrum, zero, p[rows])
+        ok[rows] = dual_bound_lower(spectrum, zero, p[rows], u[rows]) > tau[rows]
     return ok, m, u
 
 
 def _step_back(
-    spectrum: LikelihoodSpectrum, p: Floats, tau: Floats, m: Floats, u: Floats
+    spectrum: LikelihoodSpectrum, p: Floats, tau: Floats, m: Floats, u: Floats, fall: Floats
 ) -> tuple[Floats, Bools]:
-    """Shrink proposed shifts until the directed dual bound exceeds the threshold; also whether it does."""
-    usable = np.isfinite(m) & np.isfinite(u) & (m > 0.0)
-    m = np.where(usable, m, 0.0)
-    proven = np.zeros(m.shape, dtype=np.bool_)
-    pending = np.flatnonzero(usable)
-    back = 8 * UNIT_ROUNDOFF
-    for _ in range(_BACK_OFFS):
-        trial = m[pending] * (1.0 - back)
-        passed = dual_bound_lower(spectrum, trial, p[pending], u[pending]) > tau[pending]
-        done = pending[passed]
-        m[done], proven[done] = trial[passed], True
-        pending = pending[~passed]
-        if pending.size == 0:
+    """Shrink proposed shifts until the directed dual bound exceeds the threshold; also whether it does.
+
+    ``fall`` = −∂D/∂m turns what is missing of the bound into a step. It sets the pace, not the verdict.
+    """
+    best, proven = np.zeros_like(m), np.zeros(m.shape, dtype=np.bool_)
+    rows = np.flatnonzero(np.isfinite(m) & np.isfinite(u) & (m > 0.0) & (fall > 0.0))
+    with np.errstate(over="ignore"):
+        margin = _ROUNDING * (tau[rows] + np.exp(u[rows]) * np.minimum(p[rows], 1.0 - p[rows]))
+    back = 8 * UNIT_ROUNDOFF * m[rows] + margin / fall[rows]
+    for attempt in range(1, _BACK_OFFS):
+        back = np.minimum(back, (1.0 - 0.5**attempt) * m[rows])
+        trial = m[rows] - back
+        excess = dual_bound_lower(spectrum, trial, p[rows], u[rows]) - tau[rows]
+        passed = excess > 0.0
+        best[rows[passed]], proven[rows[passed]] = trial[passed], True
+        rows, back, excess = rows[~passed], back[~passed], excess[~passed]
+        if rows.size == 0:
             break
-        back *= 4.0
-        if back >= 1.0:
-            break
-    return m, proven
+        back = np.maximum(4.0 * back, back - 1.25 * excess / fall[rows])
+    return best, proven

@@ -1,264 +1,147 @@
 """Proposals for witnesses: fast, vectorised, and without any guarantee.
 
 The dual bound is sound at every (u, m), so nothing here has to be trusted: `tradeoff` and `frontier`
-evaluate what is proposed with directed rounding and report only that. Working in probit space makes the
-Gaussian certificate linear, so few Newton steps suffice; a bracket guards every step because F is flat
-between atoms.
+evaluate what is proposed with directed rounding and report only that.
+
+The largest shift m at which V(m) exceeds the threshold τ solves, with its u, the equations W(u; m) = τ and
+F(u; m) = p. The first one alone gives u for each m, whatever p is: a curve along which F increases with m.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable
+from collections.abc import Iterator
 
 import numpy as np
-from scipy.interpolate import PchipInterpolator
-from scipy.special import ndtri
+import numpy.typing as npt
+from scipy.special import ndtr, ndtri
 
-from hybridcert.certificate import normal
 from hybridcert.certificate.directed import Bools, Floats
+from hybridcert.certificate.interpolation import LevelCurve
+from hybridcert.certificate.mixture import INVERSE_SQRT_2PI, NOISE, Laws
 from hybridcert.certificate.spectrum import LikelihoodSpectrum
 
-_INNER_STEPS = 100
-_OUTER_STEPS = 80
-_CLOSE = 1e-14
-_CELLS = 1 << 17  # rows x atoms at a time: the working set stays in the cache
-_NODES = 160  # exact solves that an interpolated batch rests on
-_WORTHWHILE = 4 * _NODES
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Problem:
-    """Rows (p, threshold) of one spectrum; ``high`` rows work with complementary masses."""
-
-    spectrum: LikelihoodSpectrum
-    p: Floats
-    high: Bools
-    target: Floats  # 1 − p where high, else p
-    target_probit: Floats
-
-    @staticmethod
-    def of(spectrum: LikelihoodSpectrum, p: Floats) -> _Problem:
-        high = p >= 0.5
-        target = np.where(high, 1.0 - p, p)
-        return _Problem(spectrum, p, high, target, ndtri(target))
-
-    def rows(self, index: np.ndarray) -> _Problem:
-        return _Problem(
-            self.spectrum, self.p[index], self.high[index], self.target[index], self.target_probit[index]
-        )
-
-    def clean(self, m: Floats, u: Floats) -> tuple[Floats, Floats, Floats]:
-        """Return mass (F, or 1 − F where high), Σ p_k φ(a_k) and the arguments a_k."""
-        a = (u[:, None] - self.spectrum.log_ratio) / m[:, None] + 0.5 * m[:, None]
-        sign = np.where(self.high, -1.0, 1.0)
-        mass = normal.cdf(a * sign[:, None]) @ self.spectrum.clean_lower
-        mass += np.where(self.high, 0.0, self.spectrum.ratio_zero_upper)
-        return mass, normal.density(a) @ self.spectrum.clean_lower, a
-
-    def surplus(self, mass: Floats) -> Floats:
-        """Return p − F from the mass that `clean` returned."""
-        return np.where(self.high, mass - self.target, self.target - mass)
+_STEPS = 80
+_CLOSE = 1e-8  # relative; the error left after such a Newton step is of the order of its square
+_CELLS = 1 << 15  # atoms x rows at a time: the working set stays in the second-level cache
+_NODES = 192  # points of the curve that a large batch is interpolated from
+_WORTHWHILE = 1024  # rows from which that is faster than to solve each
+_EDGE = 8  # rows next to the end of certification that are solved, not interpolated
 
 
 def best_threshold(spectrum: LikelihoodSpectrum, shift: Floats, p: Floats) -> Floats:
     """Propose u with F(u; shift) = p, elementwise; −inf where no positive bound exists."""
     u = np.full(p.shape, -np.inf)
-    if len(spectrum) == 0:
-        return u
     possible = p > spectrum.ratio_zero_upper
-    discrete = np.flatnonzero(possible & (shift == 0.0))
-    u[discrete] = _knapsack_threshold(spectrum, p[discrete])
-    smooth = np.flatnonzero(possible & (shift > 0.0))
-    step = max(1, _CELLS // len(spectrum))
-    for start in range(0, smooth.size, step):
-        part = smooth[start : start + step]
-        problem = _Problem.of(spectrum, p[part])
-        u[part] = _solve_threshold(problem, shift[part], _first_threshold(problem, shift[part]))
+    if len(spectrum) == 0 or p.size == 0:
+        return u
+    laws = Laws.of(spectrum)
+    with np.errstate(all="ignore"):
+        rows = np.flatnonzero(possible & (shift == 0.0))
+        u[rows] = laws.clean.log_ratio[laws.clean.split(*laws.tail(p[rows]))[0], 0]
+        for part in _blocks(np.flatnonzero(possible & (shift > 0.0)), len(spectrum)):
+            u[part] = laws.clean.quantile(shift[part], *laws.tail(p[part]))
     return u
 
 
-def _knapsack_threshold(spectrum: LikelihoodSpectrum, p: Floats) -> Floats:
-    """The log ratio of the atom that the fractional knapsack splits at clean mass p."""
-    order = np.argsort(spectrum.log_ratio, kind="stable")
-    masses = spectrum.clean_lower[order]
-    below = spectrum.ratio_zero_upper + np.cumsum(masses)
-    above = np.concatenate([np.cumsum(masses[::-1])[::-1][1:], [0.0]])
-    by_below = np.searchsorted(below, p)
-    by_above = above.size - np.searchsorted(above[::-1], 1.0 - p, side="right")
-    index = np.clip(np.where(p >= 0.5, by_above, by_below), 0, masses.size - 1)
-    return np.asarray(spectrum.log_ratio[order][index])
+def propose_radius(
+    spectrum: LikelihoodSpectrum, p: Floats, threshold: Floats
+) -> tuple[Floats, Floats, Floats]:
+    """Propose (m, u) with V(m) = threshold, elementwise; m is 0 where V(0) is not above it.
 
-
-def _first_threshold(problem: _Problem, m: Floats) -> Floats:
-    """Treat every atom but the one the knapsack splits as a step: right for small m, decent for all."""
-    spectrum = problem.spectrum
-    ratio = _knapsack_threshold(spectrum, problem.p)
-    order = np.argsort(spectrum.log_ratio, kind="stable")
-    masses, ratios = spectrum.clean_lower[order], spectrum.log_ratio[order]
-    index = np.searchsorted(ratios, ratio)
-    above = np.concatenate([np.cumsum(masses[::-1])[::-1], [0.0]])[index + 1]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        fraction = 1.0 - (np.where(problem.high, problem.target, 1.0 - problem.p) - above) / masses[index]
-    return ratio + m * ndtri(np.clip(fraction, 1e-9, 1 - 1e-9)) - 0.5 * m * m
-
-
-def _bracket(problem: _Problem, m: Floats) -> tuple[Floats, Floats]:
-    zero = problem.spectrum.ratio_zero_upper
-    conditional = np.where(
-        problem.high, -ndtri(problem.target / (1.0 - zero)), ndtri((problem.p - zero) / (1.0 - zero))
-    )
-    centre = m * np.clip(conditional, -40.0, 40.0) - 0.5 * m * m
-    return centre + problem.spectrum.log_ratio.min() - m, centre + problem.spectrum.log_ratio.max() + m
-
-
-def _solve_threshold(problem: _Problem, m: Floats, u: Floats) -> Floats:
-    """Solve F(u; m) = p for u by Newton steps in probit space inside a shrinking bracket."""
-    lo, hi = _bracket(problem, m)
-    u = np.clip(u, lo, hi)
-    active = np.arange(u.size)
-    for _ in range(_INNER_STEPS):
-        part = problem.rows(active)
-        mass, slope, _ = part.clean(m[active], u[active])
-        surplus = part.surplus(mass)
-        lo[active] = np.where(surplus >= 0.0, u[active], lo[active])
-        hi[active] = np.where(surplus <= 0.0, u[active], hi[active])
-        with np.errstate(all="ignore"):
-            probit = ndtri(mass)
-            distance = np.where(part.high, probit - part.target_probit, part.target_probit - probit)
-            step = distance * m[active] * normal.density(probit) / slope
-        proposal = u[active] + step
-        bad = ~((proposal > lo[active]) & (proposal < hi[active]))
-        proposal = np.where(bad, 0.5 * (lo[active] + hi[active]), proposal)
-        moved = np.abs(proposal - u[active])
-        u[active] = proposal
-        settled = (moved <= _CLOSE * (1.0 + np.abs(proposal))) | (surplus == 0.0)
-        active = active[~settled]
-        if active.size == 0:
-            break
-    return u
-
-
-def _value(problem: _Problem, m: Floats, u: Floats) -> tuple[Floats, Floats, Floats, Floats]:
-    """Return estimates of D, −∂D/∂m = t Σ p_k φ(a_k), p − F and ∂F/∂m (and ∂F/∂u = third/m in closed form)."""
-    mass, slope, a = problem.clean(m, u)
-    surplus = problem.surplus(mass)
-    t = np.exp(u)
-    accepted = normal.cdf(a - m[:, None]) @ problem.spectrum.adversarial_lower
-    drift = (normal.density(a) * (1.0 - a / m[:, None])) @ problem.spectrum.clean_lower
-    return accepted + t * surplus, t * slope, surplus, drift
-
-
-def propose_radius(spectrum: LikelihoodSpectrum, p: Floats, threshold: Floats) -> tuple[Floats, Floats]:
-    """Propose (m, u) with V(m) = threshold, elementwise, for rows with V(0) > threshold.
-
-    Rows that share a threshold in large numbers are interpolated between exact solves and polished.
+    The third array is −∂D/∂m there: what a unit of m costs. Rows that share a threshold in large numbers
+    (their p ascending) are interpolated; small batches, and rows where that is doubtful, are solved.
     """
-    m, u = np.empty_like(p), np.empty_like(p)
-    values, group, counts = np.unique(threshold, return_inverse=True, return_counts=True)
-    few = counts[group] < _WORTHWHILE
-    index = np.flatnonzero(few)
-    m[index], u[index] = _solve_rows(spectrum, p[index], threshold[index])
-    for number, value in enumerate(values):
-        if counts[number] >= _WORTHWHILE:
-            rows = np.flatnonzero(group == number)
-            m[rows], u[rows] = _interpolated(spectrum, p[rows], float(value))
-    return m, u
+    found = np.zeros((p.size, 3))
+    rest = (p > spectrum.ratio_zero_upper) & (threshold < spectrum.adversarial_lower.sum())
+    laws = Laws.of(spectrum)
+    with np.errstate(all="ignore"):
+        if p.size >= _WORTHWHILE:
+            values, counts = np.unique(threshold[rest], return_counts=True)
+            for value in values[counts >= _WORTHWHILE]:
+                rows = np.flatnonzero(rest & (threshold == value))
+                found[rows], rest[rows] = _interpolated(laws, p[rows], float(value))
+        for part in _blocks(np.flatnonzero(rest), len(spectrum)):
+            found[part] = _solve(laws, p[part], threshold[part], found[part])
+    return found[:, 0], found[:, 1], found[:, 2]
 
 
-def _interpolated(spectrum: LikelihoodSpectrum, p: Floats, threshold: float) -> tuple[Floats, Floats]:
-    order = np.argsort(p, kind="stable")
-    chosen = p[order[np.linspace(0, p.size - 1, _NODES).astype(np.intp)]]
-    nodes = np.unique(chosen)
-    if nodes.size < 4:
-        return _solve_rows(spectrum, p, np.full_like(p, threshold))
-    node_m, node_u = _solve_rows(spectrum, nodes, np.full_like(nodes, threshold))
-    x = _probit_axis(nodes)
-    if not np.all(np.diff(x) > 0.0):
-        return _solve_rows(spectrum, p, np.full_like(p, threshold))
-    at = _probit_axis(p)
-    m = np.asarray(PchipInterpolator(x, node_m)(at))
-    u = np.asarray(PchipInterpolator(x, node_u)(at))
-    ceiling = at - ndtri(threshold)
-
-    def polish(problem: _Problem, index: np.ndarray) -> tuple[Floats, Floats, Floats]:
-        return _polish(problem, m[index], u[index], ceiling[index], threshold)
-
-    m, u, last = _by_blocks(spectrum, p, polish)
-    rough = np.flatnonzero(~(last <= 1e-9 * m))
-    if rough.size:
-        m[rough], u[rough] = _solve_rows(spectrum, p[rough], np.full(rough.size, threshold))
-    return m, u
+def _blocks(rows: npt.NDArray[np.intp], atoms: int) -> Iterator[npt.NDArray[np.intp]]:
+    step = max(1, _CELLS // max(1, atoms))
+    return (rows[start : start + step] for start in range(0, rows.size, step))
 
 
-def _by_blocks(
-    spectrum: LikelihoodSpectrum,
-    p: Floats,
-    solve: Callable[[_Problem, np.ndarray], tuple[Floats, Floats, Floats]],
-) -> tuple[Floats, Floats, Floats]:
-    """Run ``solve`` over blocks of rows small enough for the cache."""
-    results = np.empty((3, p.size))
-    step = max(1, _CELLS // max(1, len(spectrum)))
-    for start in range(0, p.size, step):
-        index = np.arange(start, min(start + step, p.size))
-        results[:, index] = solve(_Problem.of(spectrum, p[index]), index)
-    return results[0], results[1], results[2]
+def _interpolated(laws: Laws, p: Floats, threshold: float) -> tuple[Floats, Bools]:
+    """Return (m, u, −∂D/∂m) of rows with ascending p, and which rows are still to be solved."""
+    found, rest = np.zeros((p.size, 3)), np.ones(p.size, dtype=np.bool_)
+    atom, probit = laws.adversarial.split(np.array([threshold]), np.array([False]))
+    masses = laws.clean.masses
+    needed = laws.ratio_zero + masses[: atom[0]].sum() + masses[atom[0]] * ndtr(probit[0])
+    first = int(np.searchsorted(p, needed))
+    rest[: max(0, first - _EDGE)] = False
+    inner = slice(first + _EDGE, None)
+    if p[inner].size < _WORTHWHILE:
+        return found, rest
+    least, most = _solve(laws, p[inner][[0, -1]], np.full(2, threshold))[:, 0]
+    curve = LevelCurve.through(_graded(max(least, 1e-4 * most), most), laws, threshold)
+    if curve is not None:
+        found[inner], trusted = curve.at(p[inner])
+        rest[inner] = ~trusted
+    return found, rest
 
 
-def _probit_axis(p: Floats) -> Floats:
-    return np.asarray(np.where(p >= 0.5, -ndtri(1.0 - p), ndtri(p)))
+def _graded(least: float, most: float) -> Floats:
+    """Return shifts whose spacing is proportional to m/(1 + m): the curve has features of size min(m, 1)."""
+    m = np.geomspace(least, most, 8 * _NODES)
+    scale = np.log(m) + m
+    return np.interp(np.linspace(scale[0], scale[-1], _NODES), scale, m)
 
 
-def _polish(
-    problem: _Problem, m: Floats, u: Floats, ceiling: Floats, threshold: float
-) -> tuple[Floats, Floats, Floats]:
-    """Two joint Newton steps for F(u; m) = p, D(u; m) = threshold; also the size of the last one."""
-    moved = np.full_like(m, np.inf)
-    for _ in range(2):
-        with np.errstate(all="ignore"):
-            value, fall, surplus, drift = _value(problem, m, u)
-            step = (value - threshold) / fall
-            rise = fall / np.exp(u) / m
-            new_m = np.minimum(np.where(m + step > 0.0, m + step, 0.5 * m), ceiling)
-            shift = (surplus - drift * (new_m - m)) / rise
-        moved = np.where(np.isfinite(shift) & np.isfinite(step), np.abs(new_m - m), np.inf)
-        u = np.where(np.isfinite(shift), u + np.clip(shift, -2.0, 2.0), u)
-        m = np.where(np.isfinite(new_m), new_m, m)
-    return m, u, moved
+def _solve(laws: Laws, p: Floats, threshold: Floats, guess: Floats | None = None) -> Floats:
+    """Return (m, u, −∂D/∂m) as columns: Newton's method along the curve W(u; m) = τ, in probits of F.
 
-
-def _solve_rows(spectrum: LikelihoodSpectrum, p: Floats, threshold: Floats) -> tuple[Floats, Floats]:
-    def solve(problem: _Problem, index: np.ndarray) -> tuple[Floats, Floats, Floats]:
-        m, u = _solve_radius(problem, threshold[index])
-        return m, u, np.zeros_like(m)
-
-    m, u, _ = _by_blocks(spectrum, p, solve)
-    return m, u
-
-
-def _solve_radius(problem: _Problem, threshold: Floats) -> tuple[Floats, Floats]:
-    """Solve V(m) = threshold: Newton in probit space on m, with the inner threshold solved for each m."""
-    target = ndtri(threshold)
-    hi = _probit_axis(problem.p) - target
-    lo = np.zeros_like(hi)
-    m = 0.7 * hi
-    u = _first_threshold(problem, m)
-    active = np.arange(m.size)
-    for _ in range(_OUTER_STEPS):
-        part = problem.rows(active)
-        u[active] = _solve_threshold(part, m[active], u[active])
-        value, fall, _, _ = _value(part, m[active], u[active])
-        above = value > threshold[active]
-        lo[active] = np.where(above, m[active], lo[active])
-        hi[active] = np.where(above, hi[active], m[active])
-        with np.errstate(all="ignore"):
-            probit = ndtri(value)
-            proposal = m[active] + (probit - target[active]) * normal.density(probit) / fall
-        bad = ~((proposal > lo[active]) & (proposal < hi[active]))
-        proposal = np.where(bad, 0.5 * (lo[active] + hi[active]), proposal)
-        moved = np.abs(proposal - m[active])
-        m[active] = proposal
-        active = active[~(moved <= _CLOSE * proposal)]
+    A ``guess`` (in the same columns) is taken up where its m is positive.
+    """
+    target, upper = laws.tail(p)
+    sign, probit = np.where(upper, -1.0, 1.0), ndtri(target)
+    lo, hi = np.zeros_like(p), np.where(upper, -ndtri(1.0 - p), ndtri(p)) - ndtri(threshold)
+    m, u = _start(laws, target, upper, threshold)
+    if guess is not None:
+        given = (m > 0.0) & (guess[:, 0] > 0.0) & np.isfinite(guess[:, 1])
+        m, u = np.where(given, guess[:, 0], m), np.where(given, guess[:, 1], u)
+    m = np.minimum(m, hi)
+    fall = np.ones_like(m)
+    active = np.flatnonzero(m > 0.0)
+    for _ in range(_STEPS):
         if active.size == 0:
             break
-    return m, _solve_threshold(problem, m, u)
+        here, wanted, level = m[active], target[active], threshold[active]
+        v = laws.level(here, level, u[active])
+        a, correction, slope, drift = laws.along(here, v, level)
+        mass = np.maximum(laws.clean.tail(a, sign[active]) + sign[active] * correction, 0.0)
+        z = ndtri(mass)
+        gap = sign[active] * (probit[active] - z)
+        step = gap * np.exp(-0.5 * z * z) * INVERSE_SQRT_2PI / slope
+        close = (np.abs(step) <= _CLOSE * here) | (np.abs(mass - wanted) <= NOISE * wanted)
+        left = lo[active] = np.where(gap > 0.0, here, lo[active])
+        right = hi[active] = np.where(gap < 0.0, here, hi[active])
+        newton = close | ((here + step > left) & (here + step < right))
+        m[active] = np.where(newton, here + step, 0.5 * (left + right))
+        u[active] = v + (m[active] - here) * drift
+        fall[active] = np.exp(v) * slope
+        active = active[~close & (right - left > NOISE * here)]
+    return np.stack([m, u, fall], axis=1)
+
+
+def _start(laws: Laws, target: Floats, upper: Bools, threshold: Floats) -> tuple[Floats, Floats]:
+    """Treat every atom as a step but the two that p and the threshold split; m = 0 where V(0) is below.
+
+    Both equations then give u, and the difference m: ℓ + m y − m²/2 = ℓ' + m z + m²/2. Where ℓ > ℓ', a
+    small m contradicts the steps, so it is not taken up.
+    """
+    atom, y = laws.clean.split(target, upper)
+    other, z = laws.adversarial.split(threshold, np.zeros(threshold.shape, dtype=np.bool_))
+    ratio = laws.clean.log_ratio[other, 0]
+    apart = laws.clean.log_ratio[atom, 0] - ratio
+    m = 0.5 * (y - z + np.sqrt(np.square(y - z) + 4.0 * np.maximum(apart, 0.0)))
+    m = np.where(atom > other, np.maximum(m, 1.0), np.where((atom == other) & (y > z), m, 0.0))
+    return m, ratio + m * (z + 0.5 * m)

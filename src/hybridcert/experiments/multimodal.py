@@ -67,6 +67,7 @@ class DemoResult:
         The pairs themselves.
     clean : mapping of kind of pair to share that the base classifier gets right
     training_seconds, seconds : float
+        Training alone, and everything.
     """
 
     settings: DemoSettings
@@ -79,6 +80,20 @@ class DemoResult:
     clean: Mapping[str, float]
     training_seconds: float
     seconds: float
+
+    @property
+    def cost(self) -> dict[str, float]:
+        """Model calls and seconds over all runs, rivals and false alarms included."""
+        runs = (self.hybrid, self.image_only, self.text_only)
+        calls = sum(run.cost["model_calls"] for run in runs) + self.benign_hits.size * self.settings.samples
+        certificates = sum(run.cost["certificate_seconds"] for run in runs)
+        return {
+            "model_calls": calls,
+            "training_seconds": self.training_seconds,
+            "sampling_seconds": self.seconds - self.training_seconds - certificates,
+            "certificate_seconds": certificates,
+            "seconds": self.seconds,
+        }
 
     def frontier(self) -> pd.DataFrame:
         """Number of unsafe pairs certified against (d, ε) jointly: rows d, columns ε."""
