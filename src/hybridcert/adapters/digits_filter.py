@@ -178,7 +178,9 @@ class DigitsFilter:
                 alphabet_sizes=(self.words,) * positions,
                 eligible=tuple(range(self.caption_length, positions)),
             ),
-            "image": ContinuousSurface(features=PIXELS, eligible=tuple(range(PIXELS)), unit="pixel values in [0, 1]"),
+            "image": ContinuousSurface(
+                features=PIXELS, eligible=tuple(range(PIXELS)), unit="pixel values in [0, 1]"
+            ),
         }
 
     def encode(self, X: Mapping[str, ArrayLike]) -> dict[str, NDArray[Any]]:

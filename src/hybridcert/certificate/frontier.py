@@ -23,7 +23,7 @@ from hybridcert.errors import ParameterError
 Spectra = LikelihoodSpectrum | Sequence[LikelihoodSpectrum]
 """One spectrum, or the candidates of a worst case: the adversary picks the one that hurts most."""
 
-_BACK_OFFS = 24
+_BACK_OFFS = 48
 _ROUNDING = 512 * UNIT_ROUNDOFF  # what rounding usually costs the dual bound, relative to its terms
 
 
@@ -201,7 +201,7 @@ def _step_back(
     rows = np.flatnonzero(np.isfinite(m) & np.isfinite(u) & (m > 0.0) & (fall > 0.0))
     with np.errstate(over="ignore"):
         margin = _ROUNDING * (tau[rows] + np.exp(u[rows]) * np.minimum(p[rows], 1.0 - p[rows]))
-    back = 8 * UNIT_ROUNDOFF * m[rows] + margin / fall[rows]
+    back = np.minimum(8 * UNIT_ROUNDOFF * m[rows] + margin / fall[rows], 1e-11 * m[rows])
     for attempt in range(1, _BACK_OFFS):
         back = np.minimum(back, (1.0 - 0.5**attempt) * m[rows])
         trial = m[rows] - back
@@ -211,5 +211,5 @@ def _step_back(
         rows, back, excess = rows[~passed], back[~passed], excess[~passed]
         if rows.size == 0:
             break
-        back = np.maximum(4.0 * back, back - 1.25 * excess / fall[rows])
+        back = np.clip(back - 1.25 * excess / fall[rows], 2.0 * back, 4.0 * back)
     return best, proven

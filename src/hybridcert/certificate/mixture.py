@@ -95,12 +95,12 @@ class Mixture:
             gap = sign[active] * (probit[active] - z)
             step = gap * np.exp(-0.5 * z * z) * (INVERSE_SQRT_2PI * total) * width
             step /= self.density(a).sum(axis=0)
-            close = (np.abs(step) <= _CLOSE * width) | (np.abs(mass - wanted) <= NOISE * wanted)
             left = lo[active] = np.where(gap > 0.0, here, lo[active])
             right = hi[active] = np.where(gap < 0.0, here, hi[active])
-            newton = close | ((here + step > left) & (here + step < right))
-            u[active] = np.where(newton, here + step, 0.5 * (left + right))
-            active = active[~close & (right - left > NOISE * (width + np.abs(here)))]
+            small, hit = np.abs(step) <= _CLOSE * width, np.abs(mass - wanted) <= NOISE * wanted
+            newton = small | ((here + step > left) & (here + step < right))
+            u[active] = np.where(newton, here + step, np.where(hit, here, 0.5 * (left + right)))
+            active = active[~(small | hit) & (right - left > NOISE * (width + np.abs(here)))]
             if active.size == 0:
                 break
         return u

@@ -121,14 +121,14 @@ def _solve(laws: Laws, p: Floats, threshold: Floats, guess: Floats | None = None
         z = ndtri(mass)
         gap = sign[active] * (probit[active] - z)
         step = gap * np.exp(-0.5 * z * z) * INVERSE_SQRT_2PI / slope
-        close = (np.abs(step) <= _CLOSE * here) | (np.abs(mass - wanted) <= NOISE * wanted)
         left = lo[active] = np.where(gap > 0.0, here, lo[active])
         right = hi[active] = np.where(gap < 0.0, here, hi[active])
-        newton = close | ((here + step > left) & (here + step < right))
-        m[active] = np.where(newton, here + step, 0.5 * (left + right))
+        small, hit = np.abs(step) <= _CLOSE * here, np.abs(mass - wanted) <= NOISE * wanted
+        newton = small | ((here + step > left) & (here + step < right))
+        m[active] = np.where(newton, here + step, np.where(hit, here, 0.5 * (left + right)))
         u[active] = v + (m[active] - here) * drift
         fall[active] = np.exp(v) * slope
-        active = active[~close & (right - left > NOISE * here)]
+        active = active[~(small | hit) & (right - left > NOISE * here)]
     return np.stack([m, u, fall], axis=1)
 
 

@@ -75,6 +75,11 @@ def _print_counts(run: RunData, console: Console) -> None:
     if found.right is not None:
         parts.append(f"smoothed right {_share(found.right, found.inputs)}")
     parts.append(f"abstained {_share(found.abstained, found.inputs)}")
+    if found.constant is not None:
+        label, count = found.constant
+        parts.append(
+            f"trivial rival, right at every d and ε: always answer {label!r}, {_share(count, found.inputs)}"
+        )
     console.print("; ".join(parts), markup=False)
     console.print()
 
@@ -118,6 +123,7 @@ def _record(found: RunData | SweepData) -> dict[str, Any]:
         "clean_right": counts.clean_right,
         "smoothed_right": counts.right,
         "abstained": counts.abstained,
+        "constant_right": None if counts.constant is None else counts.constant[1],
         "certified": points,
         "cost": dict(found.environment.get("cost", {})),
     }

@@ -27,12 +27,16 @@ class Headline:
         Inputs that the smoothed classifier answers rightly and without abstaining.
     abstained : int
         Inputs whose score is not proven to exceed the threshold even at d = 0, ε = 0.
+    constant : tuple of label and count, or None
+        The trivial rival: always to answer the most frequent true label is right on so many inputs, at every
+        budget and every ε. None without true labels, or where they are all alike.
     """
 
     inputs: int
     clean_right: int | None
     right: int | None
     abstained: int
+    constant: tuple[str, int] | None
 
 
 def headline(run: RunData) -> Headline:
@@ -46,7 +50,13 @@ def headline(run: RunData) -> Headline:
         clean_right=clean_right,
         right=certified_count(run, run.budgets[0], 0.0) if run.has_target else None,
         abstained=int((~rows["certified"]).sum()),
+        constant=_constant(rows["target"]) if run.has_target else None,
     )
+
+
+def _constant(target: pd.Series) -> tuple[str, int] | None:
+    counts = target.value_counts()
+    return (str(counts.index[0]), int(counts.iloc[0])) if len(counts) > 1 else None
 
 
 def reached(run: RunData, budget: Budget) -> npt.NDArray[np.float64]:
@@ -96,11 +106,14 @@ def radii(run: RunData) -> pd.DataFrame:
 def summary(run: RunData) -> pd.DataFrame:
     """Accuracy and abstentions, one row each."""
     found = headline(run)
-    counts = {
+    counts: dict[str, int | None] = {
         "right without noise (base classifier)": found.clean_right,
         "right when smoothed": found.right,
         "abstained": found.abstained,
     }
+    if found.constant is not None:
+        label, count = found.constant
+        counts[f"trivial rival: always answer {label!r}, right at every d and ε"] = count
     return pd.DataFrame(
         [
             {"what": what, "count": k, "inputs": found.inputs, "percent": percent(k, found.inputs)}
