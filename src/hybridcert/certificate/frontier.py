@@ -17,7 +17,7 @@ import numpy.typing as npt
 from hybridcert.certificate.directed import UNIT_ROUNDOFF, Bools, Floats, step_down, step_up
 from hybridcert.certificate.search import best_threshold, propose_radius
 from hybridcert.certificate.spectrum import LikelihoodSpectrum
-from hybridcert.certificate.tradeoff import Tradeoff, dual_bound_lower
+from hybridcert.certificate.tradeoff import dual_bound_lower, worst_case_lower
 from hybridcert.errors import ParameterError
 
 Spectra = LikelihoodSpectrum | Sequence[LikelihoodSpectrum]
@@ -142,18 +142,32 @@ def radius(
 
 
 def adversarial_value(
-    *, p_lower: npt.ArrayLike, spectrum: Spectra, sigma: float, epsilon: float
+    *, p_lower: npt.ArrayLike, spectrum: Spectra, sigma: float, epsilon: npt.ArrayLike
 ) -> tuple[Floats, Floats]:
     """Return lower bounds on the worst-case score p_adv at ``epsilon``, and their witnesses log t.
 
-    Guarantee: no input within the discrete budget of ``spectrum`` and within ℓ₂ distance ``epsilon`` (in the
-    units of ``sigma``) has a smoothed score below the value. Shapes follow ``p_lower`` (in [0, 1]).
+    Guarantee: if the clean score is at least ``p_lower``, no input within the discrete budget of ``spectrum``
+    and within ℓ₂ distance ``epsilon`` has a smoothed score below the value.
+
+    Parameters
+    ----------
+    p_lower : float array in [0, 1]
+    spectrum : LikelihoodSpectrum or sequence of them
+        A sequence means the worst case over its members.
+    sigma : float > 0
+    epsilon : float array >= 0, in the units of ``sigma``
+        Broadcast against ``p_lower``; so are the results.
+
+    Raises
+    ------
+    ParameterError
+        For values outside these ranges.
     """
     check_sigma(sigma)
-    if not (epsilon >= 0.0 and math.isfinite(epsilon)):
-        raise ParameterError(f"eps must be a finite number >= 0, got {epsilon!r}")
-    shift = float(step_up(epsilon / sigma)) if epsilon > 0 else 0.0
-    bounds = [Tradeoff(candidate, shift).lower(p_lower) for candidate in _candidates(spectrum)]
+    distance = np.asarray(epsilon, dtype=np.float64)
+    _check(distance, (distance >= 0.0) & np.isfinite(distance), "eps must be a finite number >= 0")
+    shift = np.where(distance > 0.0, step_up(distance / sigma), 0.0)
+    bounds = [worst_case_lower(candidate, p_lower, shift) for candidate in _candidates(spectrum)]
     values = np.stack([bound.value for bound in bounds])
     worst = values.argmin(axis=0)[None]
     log_t = np.stack([bound.log_t for bound in bounds])
@@ -166,9 +180,10 @@ def check_sigma(sigma: float) -> None:
         raise ParameterError(f"sigma must be a finite number > 0, got {sigma!r}")
 
 
-def _check(values: Floats, ok: Bools, rule: str) -> None:
-    if not ok.all():
-        raise ParameterError(f"{rule}, got {values[~ok].flat[0]}")
+def _check(values: Floats, ok: npt.ArrayLike, rule: str) -> None:
+    inside = np.asarray(ok, dtype=np.bool_)
+    if not inside.all():
+        raise ParameterError(f"{rule}, got {values[~inside].flat[0]}")
 
 
 def _candidates(spectrum: Spectra) -> Sequence[LikelihoodSpectrum]:

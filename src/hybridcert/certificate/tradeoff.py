@@ -86,19 +86,7 @@ class Tradeoff:
         >>> 0.22 < float(bound.value) < 0.23
         True
         """
-        p = np.asarray(p_lower, dtype=np.float64)
-        if not np.all((p >= 0.0) & (p <= 1.0)):
-            offending = p[~((p >= 0.0) & (p <= 1.0))].flat[0]
-            raise ParameterError(f"p_lower must be in [0, 1], got {offending}")
-        flat = p.reshape(-1)
-        shift = np.full_like(flat, self.shift)
-        log_t = best_threshold(self.spectrum, shift, flat)
-        value = self.dual_bound(flat, log_t)
-        positive = value > 0.0
-        return DualBound(
-            np.where(positive, value, 0.0).reshape(p.shape),
-            np.where(positive, log_t, -np.inf).reshape(p.shape),
-        )
+        return worst_case_lower(self.spectrum, p_lower, self.shift)
 
     def dual_bound(self, p_lower: npt.ArrayLike, log_t: npt.ArrayLike) -> Floats:
         """Return a lower bound on D(log_t; shift) at clean score ``p_lower``; may be negative."""
@@ -131,6 +119,24 @@ def combined_shift(epsilons: npt.ArrayLike, sigmas: npt.ArrayLike) -> float:
     if np.count_nonzero(epsilons) == 0:
         return 0.0
     return math.hypot(*ratio) * (1 + 4 * UNIT_ROUNDOFF)
+
+
+def worst_case_lower(spectrum: LikelihoodSpectrum, p_lower: npt.ArrayLike, shift: npt.ArrayLike) -> DualBound:
+    """Return certified worst-case scores for arrays of clean scores and shifts (see `Tradeoff.lower`).
+
+    ``p_lower`` in [0, 1] and ``shift`` ≥ 0 broadcast against each other.
+    """
+    p, m = np.broadcast_arrays(np.asarray(p_lower, dtype=np.float64), np.asarray(shift, dtype=np.float64))
+    inside = (p >= 0.0) & (p <= 1.0)
+    if not inside.all():
+        raise ParameterError(f"p_lower must be in [0, 1], got {p[~inside].flat[0]}")
+    flat_p, flat_m = p.reshape(-1), m.reshape(-1)
+    log_t = best_threshold(spectrum, flat_m, flat_p)
+    value = dual_bound_lower(spectrum, flat_m, flat_p, log_t)
+    positive = value > 0.0
+    return DualBound(
+        np.where(positive, value, 0.0).reshape(p.shape), np.where(positive, log_t, -np.inf).reshape(p.shape)
+    )
 
 
 def dual_bound_lower(spectrum: LikelihoodSpectrum, shift: Floats, p: Floats, log_t: Floats) -> Floats:

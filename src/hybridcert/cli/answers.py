@@ -57,11 +57,8 @@ def answer(queries: Sequence[Query], report: Report | None = None) -> list[Answe
         spectra = first.channel.spectra(first.d)
         radii = radius(p_lower=p[rows], spectrum=spectra, sigma=first.sigma, threshold=threshold[rows])
         certified[rows], r[rows], log_t[rows] = radii.certified, radii.radius, radii.log_t
-        for part in _grouped(queries[i].eps for i in rows):
-            at = rows[part]
-            p_adv[at], _ = adversarial_value(
-                p_lower=p[at], spectrum=spectra, sigma=first.sigma, epsilon=queries[at[0]].eps
-            )
+        eps = np.array([queries[i].eps for i in rows])
+        p_adv[rows], _ = adversarial_value(p_lower=p[rows], spectrum=spectra, sigma=first.sigma, epsilon=eps)
         done += rows.size
         if report is not None:
             report("certificates", done, len(queries))
