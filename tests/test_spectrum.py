@@ -131,7 +131,7 @@ def test_a_sum_of_ten_thousand_steps_keeps_its_mass_and_its_symmetry(beta: float
     """Σ clean ≈ 1, Σ adversarial ≈ 1, and exchanging the two laws mirrors the exponents."""
     spectrum = hc.UniformReplacement(beta).spectrum([size] * 10_000)
     assert spectrum.clean_lower.sum() <= 1.0 <= spectrum.clean_upper.sum() + spectrum.ratio_zero_upper
-    assert spectrum.clean_upper.sum() - spectrum.clean_lower.sum() < 1e-15
+    assert spectrum.clean_upper.sum() - spectrum.clean_lower.sum() < 1e-11
     assert spectrum.adversarial_lower.sum() == pytest.approx(1.0, rel=1e-13)
     exponents = spectrum.exponents[:, 0].tolist()
     clean = dict(zip(exponents, spectrum.clean_lower.tolist(), strict=True))
@@ -260,10 +260,10 @@ def test_permuting_splitting_and_merging_atoms_changes_nothing(beta, alphabet, p
     order = list(range(len(spectrum)))
     random.shuffle(order)
     before = values(spectrum, p, m)
-    assert values(rebuilt(spectrum, np.array(order), [1.0]), p, m) == pytest.approx(
+    assert values(rebuilt(spectrum, np.array(order, dtype=np.intp), [1.0]), p, m) == pytest.approx(
         before, rel=1e-9, abs=1e-14
     )
-    split = rebuilt(spectrum, np.array(order), [0.5, 0.25, 0.25])
+    split = rebuilt(spectrum, np.array(order, dtype=np.intp), [0.5, 0.25, 0.25])
     assert len(split) == len(spectrum)
     assert values(split, p, m) == pytest.approx(before, rel=1e-9, abs=1e-14)
 

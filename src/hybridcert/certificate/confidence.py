@@ -89,9 +89,8 @@ def _lower(k: int, n: int, alpha: float) -> float:
         root = WIDE.divide(decimal.Decimal(alpha).ln(WIDE), decimal.Decimal(n))
         return float(step_down(float(root.exp(WIDE))))
     p = float(betaincinv(k, n - k + 1, alpha))
-    for _ in range(2):  # Newton on the tail: dT/dp = k · pmf(k) / p
-        tail, mass = _tail_upper(k, n, p)
-        p -= (tail - alpha) * p / (k * mass)
+    tail, mass = _tail_upper(k, n, p)
+    p -= (tail - alpha) * p / (k * mass)  # one Newton step on the tail: dT/dp = k · pmf(k) / p
     gap = math.ulp(p)
     while _tail_upper(k, n, p)[0] > alpha:
         p -= gap

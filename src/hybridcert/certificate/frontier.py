@@ -25,6 +25,7 @@ Spectra = LikelihoodSpectrum | Sequence[LikelihoodSpectrum]
 
 _BACK_OFFS = 48
 _ROUNDING = 512 * UNIT_ROUNDOFF  # what rounding usually costs the dual bound, relative to its terms
+_SPARE = 1e-11  # of a radius: more than this is not given away without a second try
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -210,21 +211,26 @@ def _step_back(
 ) -> tuple[Floats, Bools]:
     """Shrink proposed shifts until the directed dual bound exceeds the threshold; also whether it does.
 
-    ``fall`` = −∂D/∂m turns what is missing of the bound into a step. It sets the pace, not the verdict.
+    ``fall`` = −∂D/∂m turns what is missing of the bound into a step, and what it has to spare into a higher
+    second proposal. It sets the pace, not the verdict.
     """
     best, proven = np.zeros_like(m), np.zeros(m.shape, dtype=np.bool_)
     rows = np.flatnonzero(np.isfinite(m) & np.isfinite(u) & (m > 0.0) & (fall > 0.0))
+    top, slope = m[rows], fall[rows]
     with np.errstate(over="ignore"):
         margin = _ROUNDING * (tau[rows] + np.exp(u[rows]) * np.minimum(p[rows], 1.0 - p[rows]))
-    back = np.minimum(8 * UNIT_ROUNDOFF * m[rows] + margin / fall[rows], 1e-11 * m[rows])
-    for attempt in range(1, _BACK_OFFS):
-        back = np.minimum(back, (1.0 - 0.5**attempt) * m[rows])
-        trial = m[rows] - back
-        excess = dual_bound_lower(spectrum, trial, p[rows], u[rows]) - tau[rows]
-        passed = excess > 0.0
-        best[rows[passed]], proven[rows[passed]] = trial[passed], True
-        rows, back, excess = rows[~passed], back[~passed], excess[~passed]
+    back = np.minimum(8 * UNIT_ROUNDOFF * top + margin / slope, _SPARE * top)
+    for attempt in range(_BACK_OFFS):
+        trial = np.maximum(top - back, 0.5 ** (attempt + 1) * top)
+        step = (dual_bound_lower(spectrum, trial, p[rows], u[rows]) - tau[rows]) / slope
+        passed = step > 0.0
+        best[rows[passed]] = np.maximum(best[rows[passed]], trial[passed])
+        proven[rows[passed]] = True
+        higher = passed & (step > _SPARE * top) & (attempt == 0)
+        top = np.where(higher, trial + step, top)
+        back = np.where(higher, back, np.clip(back - 1.25 * step, 1.5 * back, 4.0 * back))
+        left = higher | ~passed
+        rows, top, slope, back = rows[left], top[left], slope[left], back[left]
         if rows.size == 0:
             break
-        back = np.clip(back - 1.25 * excess / fall[rows], 2.0 * back, 4.0 * back)
     return best, proven

@@ -25,6 +25,7 @@ _CLOSE = 1e-8  # relative; the error left after such a Newton step is of the ord
 _CELLS = 1 << 15  # atoms x rows at a time: the working set stays in the second-level cache
 _NODES = 192  # points of the curve that a large batch is interpolated from
 _WORTHWHILE = 1024  # rows from which that is faster than to solve each
+_BELOW = 2.0**-46  # a threshold just below an atom's ratio keeps that atom's rounding out of the bound
 _EDGE = 8  # rows next to the end of certification that are solved, not interpolated
 
 
@@ -37,7 +38,8 @@ def best_threshold(spectrum: LikelihoodSpectrum, shift: Floats, p: Floats) -> Fl
     laws = Laws.of(spectrum)
     with np.errstate(all="ignore"):
         rows = np.flatnonzero(possible & (shift == 0.0))
-        u[rows] = laws.clean.log_ratio[laws.clean.split(*laws.tail(p[rows]))[0], 0]
+        ratio = laws.clean.log_ratio[laws.clean.split(*laws.tail(p[rows]))[0], 0]
+        u[rows] = ratio - _BELOW * (1.0 + np.abs(ratio))
         for part in _blocks(np.flatnonzero(possible & (shift > 0.0)), len(spectrum)):
             u[part] = laws.clean.quantile(shift[part], *laws.tail(p[part]))
     return u
@@ -74,9 +76,12 @@ def _interpolated(laws: Laws, p: Floats, threshold: float) -> tuple[Floats, Bool
     """Return (m, u, −∂D/∂m) of rows with ascending p, and which rows are still to be solved."""
     found, rest = np.zeros((p.size, 3)), np.ones(p.size, dtype=np.bool_)
     atom, probit = laws.adversarial.split(np.array([threshold]), np.array([False]))
-    masses = laws.clean.masses
-    needed = laws.ratio_zero + masses[: atom[0]].sum() + masses[atom[0]] * ndtr(probit[0])
-    first = int(np.searchsorted(p, needed))
+    masses, k = laws.clean.masses, int(atom[0])
+    below = laws.ratio_zero + masses[:k].sum() + masses[k] * ndtr(probit[0])
+    above = masses[k + 1 :].sum() + masses[k] * ndtr(-probit[0])
+    first = int(
+        np.searchsorted(p, min(below, 1.0 - above))
+    )  # the two differ by what ratio_zero is rounded up
     rest[: max(0, first - _EDGE)] = False
     inner = slice(first + _EDGE, None)
     if p[inner].size < _WORTHWHILE:

@@ -86,6 +86,12 @@ class LikelihoodSpectrum:
         return LikelihoodSpectrum((), np.zeros((1, 0), dtype=np.int64), one, one.copy(), one.copy(), 0.0)
 
     @staticmethod
+    def disjoint() -> LikelihoodSpectrum:
+        """Return the spectrum of laws without common support: all clean mass at ratio 0, no bound above 0."""
+        none = np.zeros(0)
+        return LikelihoodSpectrum((), np.zeros((0, 0), dtype=np.int64), none, none.copy(), none.copy(), 1.0)
+
+    @staticmethod
     def build(
         bases: tuple[Fraction, ...],
         exponents: npt.NDArray[np.int64],
@@ -144,7 +150,8 @@ class LikelihoodSpectrum:
             _spread(self.exponents, self.bases, bases)[:, None, :]
             + _spread(other.exponents, other.bases, bases)[None, :, :]
         ).reshape(count, len(bases))
-        zero = self.ratio_zero_upper + other.ratio_zero_upper * (1 + 2 * UNIT_ROUNDOFF)
+        rest = step_up(step_up(1.0 - self.ratio_zero_upper) * other.ratio_zero_upper)
+        zero = float(step_up(self.ratio_zero_upper + rest)) if rest > 0.0 else self.ratio_zero_upper
         return LikelihoodSpectrum.build(
             bases,
             exponents,

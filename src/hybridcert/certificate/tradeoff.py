@@ -23,7 +23,7 @@ from hybridcert.certificate.search import best_threshold
 from hybridcert.certificate.spectrum import LikelihoodSpectrum
 from hybridcert.errors import ParameterError
 
-_CELLS = 1 << 18  # rows x atoms evaluated at a time: a few megabytes
+_CELLS = 1 << 15  # rows x atoms evaluated at a time: the working set stays in the second-level cache
 _LOG_LIMIT = 690.0  # |log t| beyond which e^u nears the end of the range of normal floats
 _SMALLEST_SHIFT = 1e-100  # smaller shifts are evaluated at this one, which can only lower the bound
 
@@ -113,12 +113,14 @@ class Tradeoff:
 
 def combined_shift(epsilons: npt.ArrayLike, sigmas: npt.ArrayLike) -> float:
     """Return m = √Σ(ε_i/σ_i)², rounded up: the one shift that several Gaussian modalities amount to."""
-    ratio = step_up(np.asarray(epsilons, dtype=np.float64) / np.asarray(sigmas, dtype=np.float64))
-    if not np.all(np.isfinite(ratio) & (ratio >= 0.0)):
+    budget, scale = np.broadcast_arrays(
+        np.atleast_1d(np.asarray(epsilons, dtype=np.float64)), np.asarray(sigmas, dtype=np.float64)
+    )
+    if not np.all((budget >= 0.0) & np.isfinite(budget) & (scale > 0.0)):
         raise ParameterError("every epsilon must be >= 0 and every sigma > 0")
-    if np.count_nonzero(epsilons) == 0:
+    if not budget.any():
         return 0.0
-    return math.hypot(*ratio) * (1 + 4 * UNIT_ROUNDOFF)
+    return math.hypot(*step_up(budget / scale)) * (1 + 4 * UNIT_ROUNDOFF)
 
 
 def worst_case_lower(spectrum: LikelihoodSpectrum, p_lower: npt.ArrayLike, shift: npt.ArrayLike) -> DualBound:
@@ -132,6 +134,7 @@ def worst_case_lower(spectrum: LikelihoodSpectrum, p_lower: npt.ArrayLike, shift
         raise ParameterError(f"p_lower must be in [0, 1], got {p[~inside].flat[0]}")
     flat_p, flat_m = p.reshape(-1), m.reshape(-1)
     log_t = best_threshold(spectrum, flat_m, flat_p)
+    log_t = np.where(np.isfinite(log_t), np.clip(log_t, -_LOG_LIMIT, _LOG_LIMIT), log_t)
     value = dual_bound_lower(spectrum, flat_m, flat_p, log_t)
     positive = value > 0.0
     return DualBound(
@@ -172,11 +175,12 @@ def _evaluate(
     if discrete:
         if high:  # Σ min(q, t p_k) − t (1 − p); 1 − p is exact
             overlap = np.minimum(spectrum.adversarial_lower, t_lower[:, None] * spectrum.clean_lower)
-            return _difference(overlap.sum(axis=1) * (1 - summation), t_upper * (1.0 - p))
-        excess = np.maximum(t_upper[:, None] * spectrum.clean_upper - spectrum.adversarial_lower, 0.0)
-        lost = (excess.sum(axis=1) + t_upper * spectrum.ratio_zero_upper) * (1 + summation)
-        # excess itself is a rounded difference of terms up to t p_k: one more unit of t covers it
-        return _difference(t_lower * p, lost + 4 * UNIT_ROUNDOFF * t_upper)
+            return _difference(overlap.sum(axis=1) * (1 - summation), t_upper * (1.0 - p)) - normal.UNDERFLOW
+        # t p − Σ max(t p_k − q, 0); a little more than t p_k covers the rounding of product and difference
+        clean = (t_upper * (1 + 8 * UNIT_ROUNDOFF))[:, None] * spectrum.clean_upper
+        excess = np.maximum(clean - spectrum.adversarial_lower, 0.0).sum(axis=1)
+        lost = (excess + t_upper * spectrum.ratio_zero_upper) * (1 + summation)
+        return _difference(t_lower * p, lost) - normal.UNDERFLOW
     scaled = (u[:, None] - spectrum.log_ratio) / m[:, None]
     half = (m * (0.5 + 2.0**-51))[:, None]  # a little more than m/2: covers the rounding of the arguments
     accepted = _sum_lower(normal.cdf_lower(scaled - half), spectrum.adversarial_lower, summation)

@@ -42,6 +42,8 @@ class Absorbing:
 
     def spectrum(self, positions: int) -> LikelihoodSpectrum:
         """Return the likelihood spectrum when exactly ``positions`` positions differ."""
+        if positions < 0:
+            raise ParameterError(f"positions must be an integer >= 0, got {positions!r}")
         if positions == 0:
             return LikelihoodSpectrum.identity()
         masked = WIDE.power(decimal.Decimal(self.beta), positions)

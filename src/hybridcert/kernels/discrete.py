@@ -51,6 +51,8 @@ def check_beta(beta: float) -> None:
 
 def check_budget(d: int, positions: int) -> None:
     """Raise ParameterError unless ``d`` changes fit into ``positions`` eligible positions."""
+    if d < 0:
+        raise ParameterError(f"d must be an integer >= 0, got {d!r}")
     if d > positions:
         raise ParameterError(f"d must be at most the number of eligible positions, {positions}, got {d}")
 

@@ -101,15 +101,16 @@ class UniformReplacement:
         beta, v = Fraction(self.beta), size
         stay, same, move = 1 - beta, beta * Fraction(v - 2, v - 1), beta * Fraction(1, v - 1)
         if stay == 0:  # singular on both sides: only symbols that neither input holds are shared
-            shared = [WIDE.power(_decimal(same), d)] if same else []
-            lower, upper = enclose(shared)
-            zero = float(enclose([WIDE.subtract(1, shared[0])])[1][0]) if shared else 1.0
+            if same == 0:
+                return LikelihoodSpectrum.disjoint()
+            shared = WIDE.power(_decimal(same), d)
+            lower, upper = enclose([shared])
             return LikelihoodSpectrum.build(
                 (),
-                np.zeros((len(shared), 0), dtype=np.int64),
+                np.zeros((1, 0), dtype=np.int64),
                 clean=(lower, upper),
                 adversarial_lower=lower.copy(),
-                ratio_zero_upper=zero,
+                ratio_zero_upper=_told_apart_upper(shared, move, d),
             )
         descending = _trinomial_half(_decimal(stay), _decimal(same), _decimal(move), d)
         ascending = _trinomial_half(_decimal(move), _decimal(same), _decimal(stay), d)
@@ -117,13 +118,7 @@ class UniformReplacement:
         mirrored = masses[::-1]
         keep = [i for i, (p, q) in enumerate(zip(masses, mirrored, strict=True)) if max(p, q) > _NEGLIGIBLE]
         if not keep:
-            return LikelihoodSpectrum.build(
-                (),
-                np.zeros((0, 0), dtype=np.int64),
-                clean=(np.zeros(0), np.zeros(0)),
-                adversarial_lower=np.zeros(0),
-                ratio_zero_upper=1.0,
-            )
+            return LikelihoodSpectrum.disjoint()
         dropped = len(masses) * 1e-300 if len(keep) < len(masses) else 0.0
         return LikelihoodSpectrum.build(
             (stay * (v - 1) / beta,),
@@ -138,6 +133,12 @@ def check_alphabet(size: int) -> None:
     """Raise ParameterError unless ``size`` is an integer of at least 2."""
     if int(size) != size or size < 2:
         raise ParameterError(f"alphabet size must be an integer >= 2, got {size!r}")
+
+
+def _told_apart_upper(shared: decimal.Decimal, move: Fraction, d: int) -> float:
+    """Bound 1 − (1 − move)^d from above: as a wide difference, or by d·move where that would cancel."""
+    difference = WIDE.add(WIDE.subtract(1, shared), decimal.Decimal("1e-32"))
+    return float(enclose([min(difference, _decimal(d * move))])[1][0])
 
 
 def _decimal(value: Fraction) -> decimal.Decimal:

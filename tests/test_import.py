@@ -1,0 +1,90 @@
+"""What `import hybridcert` loads, and what it offers."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+import hybridcert as hc
+
+NAMES = [
+    "Absorbing",
+    "CertificationRun",
+    "ConfigError",
+    "DataError",
+    "DataFrameClassifier",
+    "DualBound",
+    "Edit",
+    "Fields",
+    "GaussianNoise",
+    "HybridCertError",
+    "Insertion",
+    "LikelihoodSpectrum",
+    "ModelError",
+    "ParameterError",
+    "Radii",
+    "Radius",
+    "RandomDeletion",
+    "SmoothedClassifier",
+    "Substitution",
+    "Tradeoff",
+    "UniformReplacement",
+    "adversarial_value",
+    "clopper_pearson_lower",
+    "clopper_pearson_upper",
+    "combined_shift",
+    "copies_for",
+    "miss_probability",
+    "radius",
+    "threshold_for",
+]
+HEAVY = ["pandas", "sklearn", "matplotlib", "pydantic", "typer", "rich", "yaml", "pyarrow", "flint"]
+
+
+def modules_after(code: str) -> set[str]:
+    """Top-level modules that a fresh interpreter has loaded after running ``code``."""
+    script = f"{code}\nimport json, sys\nprint(json.dumps(sorted({{m.split('.')[0] for m in sys.modules}})))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return set(json.loads(done.stdout))
+
+
+def test_importing_the_package_loads_numpy_and_scipy_and_nothing_heavier() -> None:
+    loaded = modules_after("import hybridcert")
+    assert {"hybridcert", "numpy", "scipy"} <= loaded
+    assert loaded.isdisjoint(HEAVY)
+
+
+def test_a_certificate_from_numbers_needs_nothing_heavier() -> None:
+    code = (
+        "import hybridcert as hc\n"
+        "s = hc.UniformReplacement(0.25).spectrum([50_000])\n"
+        "p = hc.clopper_pearson_lower(99, 100, 0.01)\n"
+        "assert hc.radius(p_lower=p, spectrum=s, sigma=1.0, threshold=0.1)"
+    )
+    assert modules_after(code).isdisjoint(HEAVY)
+
+
+def test_the_public_names_are_these() -> None:
+    offered = [name for name in dir(hc) if not hasattr(sys.modules.get(f"hybridcert.{name}"), "__path__")]
+    public = [name for name in offered if f"hybridcert.{name}" not in sys.modules]
+    assert [name for name in public if name not in {"annotations", "importlib", "TYPE_CHECKING"}] == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_public_name_can_be_had_and_is_documented(name: str) -> None:
+    assert getattr(hc, name).__doc__
+
+
+def test_unknown_names_are_refused_by_name() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
+        hc.nonsense  # noqa: B018
+
+
+def test_every_error_has_one_root_and_parameter_errors_are_value_errors() -> None:
+    for error in (hc.ConfigError, hc.DataError, hc.ModelError, hc.ParameterError):
+        assert issubclass(error, hc.HybridCertError)
+    for error in (hc.ConfigError, hc.DataError, hc.ParameterError):
+        assert issubclass(error, ValueError)
