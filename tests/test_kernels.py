@@ -248,8 +248,8 @@ def test_kernels_compare_by_value_and_cannot_be_changed() -> None:
         hc.Absorbing(0.5).beta = 0.1  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("size", [2**53, 2**60, 2**64 + 13, 10**30, 10**40])
-@pytest.mark.parametrize("d", [1, 2, 7])
+@pytest.mark.parametrize("size", [2**53, 2**60, 2**64 + 13, 3 * 10**18 + 7, 10**19 + 9, 10**30, 10**40])
+@pytest.mark.parametrize("d", [1, 2, 7, 3000])
 def test_mass_that_is_told_apart_is_never_understated_in_huge_alphabets(size: int, d: int) -> None:
     """At β = 1 it is 1 − (1 − 1/(V−1))^d, of the order of d/V: not to be had as a difference of decimals."""
     spectrum = hc.UniformReplacement(1.0).spectrum([size] * d)

@@ -126,7 +126,7 @@ def test_hand_made_spectra_enclose_their_law(law: Law) -> None:
     assert_encloses(spectrum_of(law), law)
 
 
-@pytest.mark.parametrize(("beta", "size"), [(0.25, 50_000), (0.6, 3), (0.5, 2), (1e-12, 5), (0.999, 2)])
+@pytest.mark.parametrize(("beta", "size"), [(0.25, 50_000), (0.6, 3), (0.4, 2), (1e-12, 5), (0.999, 2)])
 def test_a_sum_of_ten_thousand_steps_keeps_its_mass_and_its_symmetry(beta: float, size: int) -> None:
     """Σ clean ≈ 1, Σ adversarial ≈ 1, and exchanging the two laws mirrors the exponents."""
     spectrum = hc.UniformReplacement(beta).spectrum([size] * 10_000)

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from scipy.special import betaincinv
 
 from hybridcert.certificate.directed import UNIT_ROUNDOFF, WIDE, Floats, step_down, step_up
+from hybridcert.certificate.normal import UNDERFLOW
 from hybridcert.errors import ParameterError
 
 _LOG_ERROR = decimal.Decimal("1e-20")  # far above the error of any logarithm taken here (below 1e-23)
@@ -85,32 +86,61 @@ def _checked_counts(successes: npt.ArrayLike, samples: int, alpha: float) -> npt
 def _lower(k: int, n: int, alpha: float) -> float:
     if k == 0:
         return 0.0
+    level = decimal.Decimal(alpha)
     if k == n:
-        root = WIDE.divide(decimal.Decimal(alpha).ln(WIDE), decimal.Decimal(n))
-        return float(step_down(float(root.exp(WIDE))))
-    p = float(betaincinv(k, n - k + 1, alpha))
+        return float(step_down(float(WIDE.divide(level.ln(WIDE), decimal.Decimal(n)).exp(WIDE))))
+    p = _polished(k, n, level, float(betaincinv(k, n - k + 1, alpha)))
+    if math.isnan(p):
+        return _bisected(k, n, level, 0.0, 1.0)
+    failed, gap = 1.0, math.ulp(p)
+    while p > 0.0 and _tail_upper(k, n, p)[0] > level:
+        failed, p, gap = p, p - gap, 4.0 * gap
+    return p if failed == 1.0 else _bisected(k, n, level, max(p, 0.0), failed)
+
+
+def _polished(k: int, n: int, level: decimal.Decimal, p: float) -> float:
+    """One small Newton step on the tail, dT/dp = k · pmf(k) / p; NaN where there is nothing to start from."""
+    if not 0.0 < p < 1.0:
+        return math.nan
     tail, mass = _tail_upper(k, n, p)
-    p -= (tail - alpha) * p / (k * mass)  # one Newton step on the tail: dT/dp = k · pmf(k) / p
-    gap = math.ulp(p)
-    while _tail_upper(k, n, p)[0] > alpha:
-        p -= gap
-        gap *= 2.0
-    return p
+    if not tail.is_finite():
+        return math.nan
+    step = float(WIDE.divide(WIDE.subtract(tail, level), WIDE.multiply(k, mass))) * p
+    return p - step if abs(step) < 1e-6 * min(p, 1.0 - p) else p
 
 
-def _tail_upper(k: int, n: int, p: float) -> tuple[float, float]:
-    """Return an upper bound on P(Bin(n, p) ≥ k), for 0 < k < n, and an upper bound on P(Bin(n, p) = k)."""
+def _bisected(k: int, n: int, level: decimal.Decimal, lo: float, hi: float) -> float:
+    """Return a proven p between ``lo``, which is proven (or 0), and ``hi``, which is not."""
+    while hi - lo > 4.0 * math.ulp(hi):
+        mid = math.sqrt(max(lo, math.ulp(0.0))) * math.sqrt(hi) if lo < 0.5 * hi else lo + 0.5 * (hi - lo)
+        if not lo < mid < hi:
+            break
+        if _tail_upper(k, n, mid)[0] > level:
+            hi = mid
+        else:
+            lo = mid
+    return lo
+
+
+def _tail_upper(k: int, n: int, p: float) -> tuple[decimal.Decimal, decimal.Decimal]:
+    """Return upper bounds on P(Bin(n, p) ≥ k) and P(Bin(n, p) = k), for 0 < k < n and 0 < p < 1.
+
+    The tail is the mass at k times 1 + Σ ∏ r_i with r_i = (n−k−i)/(k+1+i) · p/(1−p); each factor brings
+    three roundings, and the sum is correctly rounded.
+    """
     exact = decimal.Decimal(p)
-    complement = WIDE.subtract(1, exact)
     with decimal.localcontext(WIDE):
-        log_mass = _log_choose(n, k) + k * exact.ln() + (n - k) * complement.ln()
-        mass = float(step_up(float((log_mass + _LOG_ERROR).exp())))
-    odds = float(step_up(float(WIDE.divide(exact, complement))))
+        complement = 1 - exact
+        mass = (_log_choose(n, k) + k * exact.ln() + (n - k) * complement.ln() + _LOG_ERROR).exp()
+        odds = float(step_up(float(exact / complement)))
     length = 64 + int(8 * math.sqrt(n))
     while True:
         i = np.arange(min(n - k, length), dtype=np.float64)
-        products = np.cumprod((n - k - i) / (k + 1 + i) * odds)
-        total = 1.0 + float(products.sum())
+        with np.errstate(over="ignore", under="ignore"):
+            products = np.cumprod((n - k - i) / (k + 1 + i) * odds)
+        if not np.isfinite(products).all():
+            return decimal.Decimal("Infinity"), mass
+        total = 1.0 + math.fsum(products * (1.0 + 4.0 * UNIT_ROUNDOFF * (i + 1.0)))
         if i.size == n - k:
             rest = 0.0
             break
@@ -119,8 +149,8 @@ def _tail_upper(k: int, n: int, p: float) -> tuple[float, float]:
             rest = float(products[-1]) * 1000.0  # geometric: at most last · r/(1−r)
             break
         length *= 2
-    rounding = 1.0 + (6 * i.size + 16) * UNIT_ROUNDOFF
-    return (total + rest) * mass * rounding, mass
+    bound = (total + rest) * (1.0 + 8.0 * UNIT_ROUNDOFF) + UNDERFLOW
+    return WIDE.multiply(mass, decimal.Decimal(bound)), mass
 
 
 def _log_choose(n: int, k: int) -> decimal.Decimal:

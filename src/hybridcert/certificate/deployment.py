@@ -12,6 +12,8 @@ import math
 from hybridcert.certificate.directed import WIDE, step_up
 from hybridcert.errors import ParameterError
 
+_SLIGHTLY_MORE = decimal.Decimal("1.000000000000000000000000000001")  # far more than the wide arithmetic errs
+
 
 def threshold_for(*, copies: int, miss: float) -> float:
     """Return τ = 1 − miss^(1/copies), rounded up.
@@ -33,14 +35,14 @@ def threshold_for(*, copies: int, miss: float) -> float:
     _check_copies(copies)
     _check_open("miss", miss)
     root = WIDE.divide(_ln(miss), decimal.Decimal(copies))
-    return float(step_up(float(_one_minus_exp(root))))
+    return min(1.0, float(step_up(float(_one_minus_exp(root)))))
 
 
 def miss_probability(*, copies: int, threshold: float) -> float:
     """Return (1 − threshold)^copies, rounded up: how often an input with score ``threshold`` is missed."""
     _check_copies(copies)
     _check_open("threshold", threshold)
-    power = WIDE.multiply(WIDE.subtract(1, decimal.Decimal(threshold)).ln(WIDE), decimal.Decimal(copies))
+    power = WIDE.multiply(_log_one_minus(threshold), decimal.Decimal(copies))
     if power < -745:
         return math.ulp(0.0)
     return min(1.0, float(step_up(float(power.exp(WIDE)))))
@@ -50,12 +52,21 @@ def copies_for(*, threshold: float, miss: float) -> int:
     """Return the least number of copies with which a score above ``threshold`` is missed at most ``miss``."""
     _check_open("threshold", threshold)
     _check_open("miss", miss)
-    ratio = WIDE.divide(_ln(miss), WIDE.subtract(1, decimal.Decimal(threshold)).ln(WIDE))
-    return math.ceil(WIDE.multiply(ratio, decimal.Decimal(1) + decimal.Decimal("1e-30")))
+    ratio = WIDE.divide(_ln(miss), _log_one_minus(threshold))
+    return math.ceil(WIDE.multiply(ratio, _SLIGHTLY_MORE))
 
 
 def _ln(value: float) -> decimal.Decimal:
     return decimal.Decimal(value).ln(WIDE)
+
+
+def _log_one_minus(value: float) -> decimal.Decimal:
+    """ln(1 − value), without cancellation for a small value."""
+    x = decimal.Decimal(value)
+    if value > 1e-8:
+        return WIDE.subtract(1, x).ln(WIDE)
+    with decimal.localcontext(WIDE):
+        return -sum((x**n / n for n in range(1, 6)), start=decimal.Decimal(0))
 
 
 def _one_minus_exp(x: decimal.Decimal) -> decimal.Decimal:

@@ -54,4 +54,5 @@ def format_down(value: float, digits: int = 6) -> str:
     if math.isinf(value):
         return "inf" if value > 0 else "-inf"
     quantum = decimal.Decimal(1).scaleb(-digits)
-    return str(decimal.Decimal(value).quantize(quantum, rounding=decimal.ROUND_DOWN, context=WIDE))
+    exact = decimal.Context(prec=330 + digits)  # every digit of the largest float
+    return str(decimal.Decimal(value).quantize(quantum, rounding=decimal.ROUND_DOWN, context=exact))

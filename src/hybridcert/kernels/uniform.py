@@ -110,7 +110,7 @@ class UniformReplacement:
                 np.zeros((1, 0), dtype=np.int64),
                 clean=(lower, upper),
                 adversarial_lower=lower.copy(),
-                ratio_zero_upper=_told_apart_upper(shared, move, d),
+                ratio_zero_upper=_told_apart_upper(move, d),
             )
         descending = _trinomial_half(_decimal(stay), _decimal(same), _decimal(move), d)
         ascending = _trinomial_half(_decimal(move), _decimal(same), _decimal(stay), d)
@@ -135,9 +135,11 @@ def check_alphabet(size: int) -> None:
         raise ParameterError(f"alphabet size must be an integer >= 2, got {size!r}")
 
 
-def _told_apart_upper(shared: decimal.Decimal, move: Fraction, d: int) -> float:
-    """Bound 1 − (1 − move)^d from above: as a wide difference, or by d·move where that would cancel."""
-    difference = WIDE.add(WIDE.subtract(1, shared), decimal.Decimal("1e-32"))
+def _told_apart_upper(move: Fraction, d: int) -> float:
+    """Bound 1 − (1 − move)^d from above: as a difference of 80 digits, or by d·move where that cancels."""
+    with decimal.localcontext(WIDE, prec=80):
+        shared = (1 - decimal.Decimal(move.numerator) / move.denominator) ** d
+        difference = 1 - shared + decimal.Decimal(d + 10).scaleb(-78)
     return float(enclose([min(difference, _decimal(d * move))])[1][0])
 
 
