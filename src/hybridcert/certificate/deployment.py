@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import decimal
 import math
+from fractions import Fraction
 
 from hybridcert.certificate.directed import WIDE, step_up
 from hybridcert.errors import ParameterError
 
+_EXACT_POWERS = 1024
 _SLIGHTLY_MORE = decimal.Decimal("1.000000000000000000000000000001")  # far more than the wide arithmetic errs
 
 
@@ -53,7 +55,10 @@ def copies_for(*, threshold: float, miss: float) -> int:
     _check_open("threshold", threshold)
     _check_open("miss", miss)
     ratio = WIDE.divide(_ln(miss), _log_one_minus(threshold))
-    return math.ceil(WIDE.multiply(ratio, _SLIGHTLY_MORE))
+    copies = math.ceil(WIDE.multiply(ratio, _SLIGHTLY_MORE))
+    if 1 < copies <= _EXACT_POWERS and (1 - Fraction(threshold)) ** (copies - 1) <= Fraction(miss):
+        return copies - 1  # an exact power, such as 0.5 and 0.25
+    return copies
 
 
 def _ln(value: float) -> decimal.Decimal:
