@@ -14,7 +14,7 @@ from hybridcert.certificate.directed import WIDE, step_up
 from hybridcert.errors import ParameterError
 
 _EXACT_POWERS = 1024
-_SLIGHTLY_MORE = decimal.Decimal("1.000000000000000000000000000001")  # far more than the wide arithmetic errs
+_SLIGHTLY_MORE = decimal.Decimal("1.000000000000000000000001")  # by more than the quotient errs
 
 
 def threshold_for(*, copies: int, miss: float) -> float:
