@@ -33,6 +33,11 @@ def shifts() -> st.SearchStrategy[float]:
     )
 
 
+def plain_shifts() -> st.SearchStrategy[float]:
+    """Shifts at which values are tight: smaller ones cost up to the rounding of the thresholds."""
+    return st.one_of(st.just(0.0), st.floats(1e-6, 6.0), st.sampled_from([1e-6, 1e-3, 38.0, 1e3]))
+
+
 def rates() -> st.SearchStrategy[float]:
     """Corruption rates β in (0, 1]."""
     return st.one_of(
