@@ -196,7 +196,7 @@ BAD_OPTIONS = [
     ),
     (
         ["radius", *UNIFORM, "--d", "1", "--successes", "0", "--samples", "0", "--alpha", "0.01"],
-        "--samples must be an integer >= 1, got 0",
+        "--samples must be an integer in [1, 10000000000], got 0",
     ),
     (["radius", *UNIFORM, "--d", "1", "--successes", "1", "--samples", "2"], "--alpha is required"),
     (["radius", "--threshold", "0"], "--threshold must be in (0, 1), got 0"),

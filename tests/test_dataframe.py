@@ -1,18 +1,24 @@
 """Tables: a fixed schema, every cell checked, two paths with the same answers."""
 
+import dataclasses
 import pickle
 
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.cluster import KMeans
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, PolynomialFeatures, StandardScaler
 from sklearn.svm import SVC, LinearSVC
 
 import hybridcert as hc
+from hybridcert.adapters.onehot_linear import OneHotLinear
+from hybridcert.sampling.noise import SmoothingNoise
+from hybridcert.sampling.streams import Stage
 
 NUMERIC, CATEGORICAL = ["age", "hours"], ["job", "home", "city"]
 
@@ -140,6 +146,11 @@ def test_declared_levels_widen_the_alphabet_and_admit_new_values():
 def test_immutable_columns_receive_no_noise():
     base = classifier(immutable=["job", "age"])
     surfaces = base.surfaces()
+    inputs, law = base.encode(table(1)), SmoothingNoise(smoothed(base).noise, surfaces)
+    noisy = base.schema_.decode(law.draw(inputs, 0, 500, b"k" * 16, stage=Stage.ESTIMATE, block=0))
+    assert noisy["job"].nunique(dropna=False) == noisy["age"].nunique() == 1
+    assert noisy["home"].nunique() == 2
+    assert noisy["hours"].nunique() == 500
     assert surfaces["categorical"].eligible == (1, 2)
     assert surfaces["numeric"].eligible == (1,)
     with pytest.raises(hc.ParameterError, match="d must be at most the number of eligible positions, 2"):
@@ -196,12 +207,92 @@ def test_models_that_are_not_one_hot_linear_take_the_generic_path(model):
     assert np.array_equal(base.classes_[base.predict_encoded(base.encode(X))], model.predict(X))
 
 
-def test_a_pipeline_that_changed_behind_the_encoded_path_is_noticed():
-    base = classifier()
+def agrees(base, X):
+    return np.array_equal(base.classes_[base.predict_encoded(base.encode(X))], base.estimator.predict(X))
+
+
+def test_the_encoded_path_follows_a_pipeline_that_changes_after_its_first_use():
+    base, X = classifier(), table(200, seed=6)
     assert base.path == "encoded"
+    assert agrees(base, X)
     base.estimator[-1].coef_ = -base.estimator[-1].coef_
+    base.estimator[-1].intercept_ = -base.estimator[-1].intercept_
+    assert agrees(base, X)
+    base.estimator.fit(X, np.where(target(X) == "in", "out", "in"))
+    assert agrees(base, X)
+    base.set_params(estimator=pipeline(LogisticRegression()).fit(X, target(X)))
+    assert agrees(base, X)
+
+
+def test_the_audit_stops_an_encoded_path_that_disagrees():
+    base, X = classifier(), table(300)
+    fast = OneHotLinear.extract(base.estimator, base.schema_)
+    wrong = dataclasses.replace(fast, intercept=-fast.intercept, tables=[-t for t in fast.tables])
     with pytest.raises(hc.ModelError, match="the encoded path disagrees with the pipeline"):
-        smoothed(base).counts(table(5), samples=500, seed=0)
+        wrong.predict(base.encode(X), base.predict_encoded)
+
+
+def test_rows_at_a_tie_are_left_to_the_pipeline():
+    fast = OneHotLinear(np.array([0.0]), [], np.array([[1.0]]), audited=True)
+    asked = []
+
+    def generic(batch):
+        asked.extend(batch["numeric"][:, 0].tolist())
+        return np.ones(len(batch["numeric"]), dtype=np.intp)
+
+    batch = {"numeric": np.array([[1.0], [0.0], [-1.0], [1e-12]])}
+    assert fast.predict(batch, generic).tolist() == [1, 1, 0, 1]
+    assert asked == [0.0, 1e-12]
+
+
+def test_steps_that_bend_a_numeric_column_take_the_generic_path():
+    X = table()
+    X["age"] = X["age"].where(X["age"] > 30, 999)
+    for step in (SimpleImputer(missing_values=999), OneHotEncoder(handle_unknown="ignore")):
+        encode = make_column_transformer(
+            (OneHotEncoder(handle_unknown="ignore"), CATEGORICAL),
+            (step, ["age"]),
+            (StandardScaler(), ["hours"]),
+        )
+        model = make_pipeline(encode, LogisticRegression(max_iter=500)).fit(X, target(X))
+        base = hc.DataFrameClassifier(model, X, numeric=NUMERIC, categorical=CATEGORICAL, immutable=["age"])
+        assert base.path == "generic"
+        assert agrees(base, X)
+
+
+def test_a_subclass_with_an_answer_of_its_own_takes_the_generic_path():
+    class Cautious(LogisticRegression):
+        def predict(self, X):
+            return np.where(self.predict_proba(X)[:, 0] > 0.9, self.classes_[0], self.classes_[1])
+
+    base = classifier(Cautious())
+    assert base.path == "generic"
+    assert agrees(base, table())
+
+
+def test_immutable_numbers_pass_through_unchanged():
+    X = pd.DataFrame({"year": np.arange(1900.0, 2030.0), "x": np.arange(130.0) ** 1.5})
+    base = hc.DataFrameClassifier(LogisticRegression(), X, immutable=["year"])
+    assert (base.schema_.decode(base.encode(X))["year"] == X["year"]).all()
+
+
+def test_parameters_set_later_count():
+    base = classifier()
+    base.set_params(immutable=["age"])
+    assert base.surfaces()["numeric"].eligible == (1,)
+
+
+def test_a_column_without_a_finite_spread_is_refused():
+    X = pd.DataFrame({"a": [1e200, -1e200, 3.0], "b": [1.0, 2.0, 3.0]})
+    with pytest.raises(hc.DataError, match="'a': its standard deviation is no finite number"):
+        hc.DataFrameClassifier(LogisticRegression(), X)
+
+
+def test_estimators_that_do_not_classify_are_refused():
+    X = table()
+    base = hc.DataFrameClassifier(pipeline(KMeans(2)), X, numeric=NUMERIC, categorical=CATEGORICAL)
+    with pytest.raises(hc.ModelError, match="is not a classifier"):
+        smoothed(base).fit(X, target(X), seed=0)
 
 
 def test_native_categories_reach_the_model_as_they_were_trained():

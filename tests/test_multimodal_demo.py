@@ -34,8 +34,7 @@ def test_rivals_claim_nothing_they_did_not_measure(result):
     assert (table.loc["drop the suffix", "d=8, ε=0.4"]) == table.loc["image only", "d=0, ε=0.4"]
 
 
-def test_joint_certificates_never_beat_either_rival_that_shares_the_counts(result):
-    """At d = 0 the hybrid certificate is the Gaussian one for its own counts."""
+def test_at_budget_zero_the_joint_certificate_is_the_gaussian_one(result):
     from scipy.special import ndtri
 
     radii = result.hybrid.point(0).radii

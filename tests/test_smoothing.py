@@ -1,5 +1,7 @@
 """SmoothedClassifier: what it claims, against classifiers whose smoothed score is known."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +11,9 @@ from sklearn.utils.estimator_checks import check_estimator
 
 import hybridcert as hc
 from classifiers import Sign, WordsAndNumbers
+from hybridcert.sampling.engine import count_labels
+from hybridcert.sampling.noise import SmoothingNoise
+from hybridcert.sampling.streams import Stage
 
 RULES = {"samples": 2_000, "alpha": 0.01, "threshold": 0.5, "seed": 5}
 
@@ -20,6 +25,12 @@ def rows(p, n=1):
 
 def smoothed(classifier=None, **options):
     return hc.SmoothedClassifier(classifier or Sign(), noise={"numeric": hc.GaussianNoise(0.5)}, **options)
+
+
+def stage_counts(inputs, samples, stage):
+    base = Sign()
+    noise = SmoothingNoise({"numeric": hc.GaussianNoise(0.5)}, base.surfaces())
+    return count_labels(base, base.encode(inputs), noise, samples=samples, seed=5, stage=stage)
 
 
 def words(n=20):
@@ -49,10 +60,66 @@ def test_radii_are_the_gaussian_ones_and_never_beyond_the_truth_given_the_bound(
 
 
 def test_the_class_is_chosen_on_samples_of_its_own():
-    run = smoothed().certify(rows(0.2, 30), threat=None, **RULES)
-    assert (run.predictions == "no").all()
-    chosen = smoothed().counts(rows(0.2, 30), samples=2_000, seed=5)
-    assert np.array_equal(run.successes, chosen[:, 0])
+    """At p = ½ eleven copies choose at random: SELECT decides the claim, ESTIMATE the bound."""
+    inputs, run = rows(0.5, 60), smoothed().certify(rows(0.5, 60), threat=None, **RULES, selection_samples=11)
+    chosen = stage_counts(inputs, 11, Stage.SELECT).argmax(axis=1)
+    assert np.array_equal(run.claimed, chosen)
+    assert not np.array_equal(chosen, stage_counts(inputs, 11, Stage.ESTIMATE).argmax(axis=1))
+    estimate = stage_counts(inputs, 2_000, Stage.ESTIMATE)
+    assert np.array_equal(run.successes, estimate[np.arange(60), chosen])
+
+
+def test_exploring_certifying_and_predicting_never_share_copies():
+    inputs = rows(0.5, 60)
+    explored = smoothed().counts(inputs, samples=500, seed=5)
+    for stage in (Stage.SELECT, Stage.ESTIMATE, Stage.PREDICT, Stage.TRAIN):
+        assert not np.array_equal(explored, stage_counts(inputs, 500, stage))
+
+
+def test_predict_decides_a_coin_toss_no_more_often_than_alpha():
+    """2 000 rows at p = ½, α = 0.3; the exact test decides 0.29 of them, a test at 2α would decide 0.58."""
+    answers = smoothed().predict(rows(0.5, 2_000), samples=201, alpha=0.3, seed=0)
+    assert 0.15 < (answers != "abstain").mean() < 0.36
+
+
+def test_codes_outside_the_declared_alphabet_are_refused():
+    inputs = words(3) | {"text": np.array([[0, 1, 2], [0, 1, 5], [0, 9, 4]])}
+    model = hc.SmoothedClassifier(WordsAndNumbers(), noise={"text": hc.UniformReplacement(0.3)})
+    with pytest.raises(hc.DataError, match=r"'text', row 1, position 2: code must be in \[0, 4\], got 5"):
+        model.counts(inputs, samples=10, seed=0)
+
+
+def test_a_class_called_abstain_asks_for_another_word():
+    class Abstainer(Sign):
+        classes_ = np.array(["abstain", "yes"])
+
+    with pytest.raises(hc.ParameterError, match="abstain_label="):
+        smoothed(Abstainer()).predict(rows(0.5, 2), samples=5, alpha=0.01, seed=0)
+
+
+def test_boolean_labels_stay_boolean_beside_an_abstention():
+    class Bits(Sign):
+        classes_ = np.array([False, True])
+
+    answers = smoothed(Bits()).predict(rows(0.5, 3), samples=5, alpha=0.01, seed=0)
+    assert answers.tolist() == ["abstain"] * 3
+    mixed = np.concatenate([rows(0.5, 1), rows(1 - 1e-9, 1)])
+    assert smoothed(Bits()).predict(mixed, samples=50, alpha=0.01, seed=0).tolist() == ["abstain", True]
+
+
+def test_numpy_numbers_are_welcome_and_cost_counts_distinct_rows(tmp_path):
+    run = smoothed().certify(
+        np.repeat(rows(0.9), 5, axis=0),
+        threat=None,
+        samples=np.int64(50),
+        alpha=np.float64(0.01),
+        threshold=0.5,
+        seed=np.int64(3),
+        label=np.array(["yes"])[0],
+    )
+    assert run.cost["model_calls"] == 50 + 5
+    run.save(tmp_path)
+    assert json.loads((tmp_path / "run.json").read_text())["seed"] == 3
 
 
 def test_a_label_that_is_rarely_right_is_a_result_and_not_an_error():
@@ -128,6 +195,8 @@ def test_certified_accuracy_counts_right_and_certified_inputs():
     table = run.certified_accuracy(y, d=[0], eps=[0.0, 100.0])
     assert table.loc[0, 0.0] == 0.6
     assert table.loc[0, 100.0] == 0.0
+    with pytest.raises(hc.DataError, match="y holds none of the classes"):
+        run.certified_accuracy([1] * 10, d=[0], eps=[0.0])
     with pytest.raises(hc.DataError, match="one label for each of 10"):
         run.certified_accuracy(y[:3], d=[0], eps=[0.0])
     with pytest.raises(hc.ParameterError, match="d must be one of 0, got 3"):
@@ -163,6 +232,10 @@ def test_nothing_that_carries_the_guarantee_is_defaulted():
         ({"samples": 0}, "samples must be an integer >= 1, got 0"),
         ({"label": "maybe"}, "label must be one of no, yes, got 'maybe'"),
         ({"threat": hc.Fields(1)}, "0 discrete modalities have noise"),
+        ({"threat": 2}, "threat must be a threat, a mapping of modality to threat or None, got 2"),
+        ({"threat": {"text": 1}}, "threat of modality 'text' must be a threat such as Fields"),
+        ({"samples": 100.0}, "samples must be an integer >= 1, got 100.0"),
+        ({"alpha": "0.1"}, r"alpha must be in \(0, 1\), got '0.1'"),
     ],
 )
 def test_parameters_out_of_range_are_refused_before_sampling(change, message):

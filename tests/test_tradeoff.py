@@ -345,6 +345,13 @@ def test_certainty_keeps_all_adversarial_mass_in_the_support() -> None:
     assert Fraction(value) <= knapsack(law, Fraction(1))
 
 
+@pytest.mark.parametrize("m", [1e-3, 0.1, 2.0, 8.0])
+def test_certainty_is_worth_at_least_as_much_as_any_smaller_score(m: float) -> None:
+    for spectrum, _ in KERNEL_CASES:
+        below, certain = hc.Tradeoff(spectrum, m).lower([LAST_SCORE, 1.0]).value
+        assert certain >= below * (1 - 1e-9)
+
+
 def test_distribution_functions_are_what_their_names_say() -> None:
     law = uniform_law(0.3, [5, 5])
     tradeoff = hc.Tradeoff(hc.UniformReplacement(0.3).spectrum([5, 5]), 0.7)

@@ -132,6 +132,8 @@ class CertificationRun:
         truth = np.asarray(y)
         if truth.shape != self.claimed.shape:
             raise DataError(f"y must have one label for each of {len(self)} inputs, got shape {truth.shape}")
+        if not np.isin(truth, self.classes).any():
+            raise DataError(f"y holds none of the classes {self.classes.tolist()}, got {truth.flat[0]!r}")
         right = self.predictions == truth
         rows = [[float((right & self.certified(b, e)).mean()) for e in eps] for b in d]
         return pd.DataFrame(
@@ -174,10 +176,11 @@ class CertificationRun:
 
     def save(self, directory: str | Path) -> Path:
         """Write ``results.parquet`` and ``run.json`` into ``directory`` (made if missing); return it."""
+        frame, description = self.frame(), json.dumps(self.describe(), indent=2, default=_plain)
         target = Path(directory)
         target.mkdir(parents=True, exist_ok=True)
-        self.frame().to_parquet(target / "results.parquet", index=False)
-        (target / "run.json").write_text(json.dumps(self.describe(), indent=2) + "\n", encoding="utf-8")
+        frame.to_parquet(target / "results.parquet", index=False)
+        (target / "run.json").write_text(description + "\n", encoding="utf-8")
         return target
 
     def describe(self) -> dict[str, Any]:
@@ -225,3 +228,10 @@ class CertificationRun:
         axes.set_xlim(left=0.0)
         axes.legend()
         return figure
+
+
+def _plain(value: Any) -> Any:
+    """A NumPy scalar as the Python number it is."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} is not JSON")

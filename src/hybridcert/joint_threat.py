@@ -56,8 +56,16 @@ class JointThreat:
                     f"have noise ({', '.join(discrete) or 'none'})"
                 )
             threat = {discrete[0]: threat}
+        if not isinstance(threat, Mapping | None):
+            raise ParameterError(
+                f"threat must be a threat, a mapping of modality to threat or None, got {threat!r}"
+            )
         threats = dict(sorted((threat or {}).items()))
-        for name in threats:
+        for name, kind in threats.items():
+            if not isinstance(kind, DiscreteThreat):
+                raise ParameterError(
+                    f"threat of modality {name!r} must be a threat such as Fields(1), got {kind!r}"
+                )
             if name not in discrete:
                 raise ParameterError(
                     f"threat names modality {name!r}, discrete modalities with noise: "
@@ -93,5 +101,5 @@ class JointThreat:
         spectra = self.spectra(budget)
         radii = radius(p_lower=p_lower, spectrum=spectra, sigma=self.sigma, threshold=threshold)
         value, _ = adversarial_value(p_lower=p_lower, spectrum=spectra, sigma=self.sigma, epsilon=0.0)
-        d = budget if len(budget) > 1 else sum(budget)
+        d = budget if len(budget) > 1 else sum(budget)  # one threat: its d itself; none: 0
         return BudgetPoint(d, radii if self.continuous else radii.without_radius(), value)

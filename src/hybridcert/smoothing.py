@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -14,6 +13,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 
 from hybridcert.certificate.confidence import clopper_pearson_lower
+from hybridcert.certificate.ranges import check_open
 from hybridcert.certification import CertificationRun
 from hybridcert.errors import DataError, ModelError, ParameterError
 from hybridcert.joint_threat import JointThreat, Threat
@@ -80,6 +80,8 @@ class SmoothedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             return self.abstain_label
         if classes.dtype.kind in "iuf":
             return -1 if -1 not in classes else classes.min() - 1
+        if "abstain" in classes.tolist():
+            raise ParameterError("one class is called 'abstain': name another answer with abstain_label=")
         return "abstain"
 
     def fit(
@@ -105,6 +107,7 @@ class SmoothedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             learn_schema(X)
         inputs = base.encode(X)
         noise = SmoothingNoise(self.noise, base.surfaces())
+        noise.check_inputs(inputs)
         keys = RowStreams(self._given("seed", seed)).keys(inputs)
         drawn = [
             noise.draw(inputs, row, copies, key, stage=Stage.TRAIN, block=0) for row, key in enumerate(keys)
@@ -122,10 +125,18 @@ class SmoothedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         *,
         samples: int,
         seed: int,
-        stage: Stage = Stage.ESTIMATE,
         progress: Progress | None = None,
     ) -> Counts:
-        """Return how often each class answered over ``samples`` noisy copies, shape (m, classes)."""
+        """Return how often each class answered over ``samples`` noisy copies, shape (m, classes).
+
+        The copies are for exploring: `certify` and `predict` draw others, also with the same seed, so a label
+        or a parameter may be chosen on these counts.
+        """
+        return self._count(X, samples=samples, seed=seed, stage=Stage.EXPLORE, progress=progress)
+
+    def _count(
+        self, X: Any, *, samples: int, seed: int, stage: Stage, progress: Progress | None = None
+    ) -> Counts:
         base = self._base()
         noise = SmoothingNoise(self.noise, base.surfaces())
         return count_labels(
@@ -142,7 +153,7 @@ class SmoothedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         test is done with the exact Clopper–Pearson bound at alpha/2).
         """
         samples, alpha = self._given("samples", samples), self._given("alpha", alpha)
-        counts = self.counts(X, samples=samples, seed=self._given("seed", seed), stage=Stage.PREDICT)
+        counts = self._count(X, samples=samples, seed=self._given("seed", seed), stage=Stage.PREDICT)
         order = np.argsort(-counts, axis=1, kind="stable")
         top = np.take_along_axis(counts, order[:, :1], 1)[:, 0]
         second = np.take_along_axis(counts, order[:, 1:2], 1)[:, 0] if counts.shape[1] > 1 else 0 * top
@@ -156,9 +167,10 @@ class SmoothedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         answers = self.classes_[order[:, 0]]
         if sure.all():
             return np.asarray(answers)
-        return np.array(
-            [a if s else self.abstain_label_ for a, s in zip(answers.tolist(), sure, strict=True)]
-        )
+        abstain = self.abstain_label_
+        mixed = [a if s else abstain for a, s in zip(answers.tolist(), sure, strict=True)]
+        alike = np.asarray(abstain).dtype.kind == answers.dtype.kind or answers.dtype.kind in "iuf"
+        return np.array(mixed) if alike else np.array(mixed, dtype=object)
 
     def certify(
         self,
@@ -250,7 +262,7 @@ class SmoothedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 "selection_samples": None if label is not None else selection_samples,
             },
             cost={
-                "model_calls": rows * (samples + spent + 1),
+                "model_calls": len(set(RowStreams(seed).keys(inputs))) * (samples + spent) + rows,
                 "sampling_seconds": sampled - started,
                 "certificate_seconds": time.perf_counter() - sampled,
             },
@@ -267,12 +279,6 @@ class SmoothedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if chosen is None:
             raise ParameterError(f"{name} is needed: pass {name}= here or to SmoothedClassifier")
         return chosen
-
-
-def check_open(name: str, value: float) -> None:
-    """Raise ParameterError unless ``value`` is in (0, 1)."""
-    if not (0.0 < value < 1.0 and math.isfinite(value)):
-        raise ParameterError(f"{name} must be in (0, 1), got {value!r}")
 
 
 def _class_index(classes: npt.NDArray[Any], label: Any) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import numbers
 from typing import ClassVar
 
 from hybridcert.errors import ParameterError
@@ -27,7 +28,7 @@ class DiscreteThreat(abc.ABC):
     name: ClassVar[str]
 
     def __post_init__(self) -> None:
-        if int(self.max_d) != self.max_d or self.max_d < 0:
+        if isinstance(self.max_d, bool) or not isinstance(self.max_d, numbers.Integral) or self.max_d < 0:
             raise ParameterError(f"d must be an integer >= 0, got {self.max_d!r}")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import pickle
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -104,8 +106,21 @@ class DataFrameClassifier(BaseEstimator):  # type: ignore[misc]
 
     def fit_encoded(self, batch: Batch, y: npt.NDArray[Any]) -> DataFrameClassifier:
         """Train a clone of the estimator on the decoded rows."""
-        self.estimator_ = clone(self.estimator).fit(self._schema().decode(batch), y)
-        self.__dict__.pop("_fast", None)
+        estimator = clone(self.estimator).fit(self._schema().decode(batch), y)
+        if not hasattr(estimator, "classes_"):
+            raise ModelError(
+                f"{type(estimator).__name__} is not a classifier: it has no classes_ once trained"
+            )
+        self.estimator_ = estimator
+        return self
+
+    def set_params(self, **params: Any) -> DataFrameClassifier:
+        """Set parameters as in scikit-learn; a schema learned from ``X`` is learned again."""
+        super().set_params(**params)
+        if set(params) & {"X", "numeric", "categorical", "immutable", "levels", "scale"}:
+            self.__dict__.pop("schema_", None)
+            if self.X is not None:
+                self.learn_schema(self.X)
         return self
 
     def predict_encoded(self, batch: Batch) -> npt.NDArray[np.intp]:
@@ -133,10 +148,13 @@ class DataFrameClassifier(BaseEstimator):  # type: ignore[misc]
         return np.asarray(index, dtype=np.intp)
 
     def _fast_path(self) -> OneHotLinear | None:
-        if "_fast" not in self.__dict__:
-            self._fast = None
-            if self.encoded == "auto":
-                self._fast = OneHotLinear.extract(self._model(), self._schema())
+        if self.encoded == "never" or not OneHotLinear.may_fit(self._model()):
+            return None
+        # keyed by all that the model holds: one that was trained again, or changed in place, is read again
+        key = hashlib.blake2b(pickle.dumps(self._model(), protocol=5)).digest()
+        if getattr(self, "_fast_key", None) != key:
+            self._fast = OneHotLinear.extract(self._model(), self._schema())
+            self._fast_key = key
         return self._fast
 
     def _model(self) -> Any:

@@ -24,6 +24,7 @@ from sklearn.linear_model import (
 )
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import (
+    FunctionTransformer,
     MaxAbsScaler,
     MinMaxScaler,
     OneHotEncoder,
@@ -38,15 +39,8 @@ from hybridcert.errors import ModelError
 from hybridcert.sampling.classifier import Batch
 
 _LINEAR = (LinearSVC, LogisticRegression, LogisticRegressionCV, Perceptron, RidgeClassifier, SGDClassifier)
-_COLUMNWISE = (
-    MaxAbsScaler,
-    MinMaxScaler,
-    OneHotEncoder,
-    OrdinalEncoder,
-    RobustScaler,
-    SimpleImputer,
-    StandardScaler,
-)
+_SCALERS = (MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler)
+_COLUMNWISE = (OneHotEncoder, OrdinalEncoder, SimpleImputer)
 _CHECKED_ROWS = 1_000
 _AUDITED_ROWS = 200
 _AGREEMENT = 1e-11  # relative difference of scores: rounding only
@@ -76,11 +70,17 @@ class OneHotLinear:
     audited: bool = False
 
     @staticmethod
+    def may_fit(model: Any) -> bool:
+        """Tell at a glance whether a model could be of this form."""
+        return isinstance(model, Pipeline) and type(model[-1]) in _LINEAR
+
+    @staticmethod
     def extract(model: Any, schema: TableSchema) -> OneHotLinear | None:
         """Read the tables off a pipeline; None where it is not of this form."""
-        if not (isinstance(model, Pipeline) and isinstance(model[-1], _LINEAR) and schema.frame):
+        if not (OneHotLinear.may_fit(model) and schema.frame):
             return None
-        if not all(_is_columnwise(step) for _, step in model.steps[:-1]):
+        numeric = frozenset(schema.numeric)
+        if not all(_is_additive(step, numeric) for _, step in model.steps[:-1]):
             return None
         probe = _probe_rows(schema)
         scores = _scores(model, schema, probe)
@@ -145,15 +145,32 @@ class OneHotLinear:
         return scores, size
 
 
-def _is_columnwise(step: Any) -> bool:
-    """Whether every output of a transformer is a function of one column, affine where that is numeric."""
+def _is_additive(step: Any, numeric: frozenset[Any]) -> bool:
+    """Whether a step keeps scores additive: affine on numbers, column by column on categories."""
+    if not isinstance(step, ColumnTransformer):
+        return _is_affine(step)
+    for _, inner, columns in getattr(step, "transformers_", ()):
+        if not isinstance(columns, list | tuple):
+            return False  # a mask, a slice or a callable: leave it to the pipeline
+        if not (_is_columnwise(inner) if numeric.isdisjoint(columns) else _is_affine(inner)):
+            return False
+    return hasattr(step, "transformers_")
+
+
+def _is_affine(step: Any) -> bool:
+    if isinstance(step, Pipeline):
+        return all(_is_affine(inner) for _, inner in step.steps)
     if isinstance(step, str):
         return step in ("passthrough", "drop")
+    if type(step) is FunctionTransformer:  # how a fitted ColumnTransformer spells "passthrough"
+        return step.func is None
+    return type(step) in _SCALERS and not getattr(step, "clip", False)
+
+
+def _is_columnwise(step: Any) -> bool:
     if isinstance(step, Pipeline):
         return all(_is_columnwise(inner) for _, inner in step.steps)
-    if isinstance(step, ColumnTransformer):
-        return all(_is_columnwise(inner) for _, inner, _ in step.transformers)
-    return type(step) in _COLUMNWISE and not getattr(step, "clip", False)
+    return type(step) in _COLUMNWISE or _is_affine(step)
 
 
 def _probe_rows(schema: TableSchema) -> dict[str, npt.NDArray[Any]]:

@@ -115,7 +115,7 @@ class TableSchema:
             order=tuple(c for c in table.columns if c in set(numbers) | set(categories)),
             categorical=tuple(_learn_column(table[c], levels.get(c)) for c in categories),
             numeric=tuple(numbers),
-            scale=_scales(values, numbers, scale),
+            scale=_scales(values, numbers, scale, immutable),
             immutable=frozenset(immutable),
             unit="standard deviations of the training columns" if scale is None else "declared column units",
             frame=frame,
@@ -250,6 +250,8 @@ def _learn_column(values: pd.Series, declared: Sequence[Any] | None) -> Categori
                 f"column {values.name!r} holds cells that cannot be categories: {error}"
             ) from error
         known.sort(key=lambda v: (str(type(v)), v))
+    if missing and not values.isna().any() and dtype.kind in "biu":
+        dtype = np.dtype(object)  # a declared missing value does not fit the column's own type
     cells = values[values.isna()]
     blank = [cells.iloc[0] if len(cells) and pd.api.types.is_object_dtype(dtype) else np.nan]
     levels = pd.Index([*known, *(blank if missing else [])], dtype=object)
@@ -276,18 +278,35 @@ def _numbers(table: pd.DataFrame, names: list[Column]) -> npt.NDArray[np.float64
     return result
 
 
-def _scales(values: npt.NDArray[np.float64], names: list[Column], scale: Scale) -> npt.NDArray[np.float64]:
+def _scales(
+    values: npt.NDArray[np.float64], names: list[Column], scale: Scale, immutable: Sequence[Column]
+) -> npt.NDArray[np.float64]:
+    """Units of the columns; immutable ones keep their own, so that their cells pass through unchanged."""
     if scale is None:
-        spread = values.std(axis=0)
-        return np.where(spread > 0.0, spread, 1.0)  # a constant column keeps its own unit
+        with np.errstate(over="ignore"):
+            spread = values.std(axis=0)
+        constant = values.max(axis=0) == values.min(axis=0)
+        broken = ~constant & ~((spread > 0.0) & np.isfinite(spread))
+        if broken.any():
+            name = names[int(np.argmax(broken))]
+            raise DataError(
+                f"numeric column {name!r}: its standard deviation is no finite number > 0: rescale it"
+            )
+        units = np.where(constant, 1.0, spread)
+    else:
+        units = _declared_scales(names, scale)
+    return np.where([name in immutable for name in names], 1.0, units)
+
+
+def _declared_scales(names: list[Column], scale: Mapping[Column, float]) -> npt.NDArray[np.float64]:
     unknown = [c for c in scale if c not in names]
     if unknown:
         raise ParameterError(f"scale names {unknown[0]!r}, numeric columns are {names}")
     lacking = [c for c in names if c not in scale]
     if lacking:
         raise ParameterError(f"scale must give a unit for every numeric column, {lacking[0]!r} is missing")
-    result = np.array([float(scale[c]) for c in names])
-    wrong = ~((result > 0.0) & np.isfinite(result))
+    units = np.array([float(scale[c]) for c in names])
+    wrong = ~((units > 0.0) & np.isfinite(units))
     if wrong.any():
-        raise ParameterError(f"scale of {names[int(np.argmax(wrong))]!r} must be > 0, got {result[wrong][0]}")
-    return result
+        raise ParameterError(f"scale of {names[int(np.argmax(wrong))]!r} must be > 0, got {units[wrong][0]}")
+    return units

@@ -18,10 +18,13 @@ from scipy.special import betaincinv
 
 from hybridcert.certificate.directed import UNIT_ROUNDOFF, WIDE, Floats, step_down, step_up
 from hybridcert.certificate.normal import UNDERFLOW
+from hybridcert.certificate.ranges import check_count, check_open
 from hybridcert.errors import ParameterError
 
 _LOG_ERROR = decimal.Decimal("1e-20")  # far above the error of any logarithm taken here (below 1e-23)
 _STIRLING_FROM = 128
+MAX_SAMPLES = 10**10
+"""Up to here the error bounds of the logarithms are proven."""
 _BERNOULLI = tuple(
     Fraction(n, d)
     for n, d in ((1, 6), (-1, 30), (1, 42), (-1, 30), (5, 66), (-691, 2730), (7, 6), (-3617, 510))
@@ -66,10 +69,8 @@ def clopper_pearson_upper(successes: npt.ArrayLike, samples: int, alpha: float) 
 
 
 def _checked_counts(successes: npt.ArrayLike, samples: int, alpha: float) -> npt.NDArray[np.int64]:
-    if int(samples) != samples or samples < 1:
-        raise ParameterError(f"samples must be an integer >= 1, got {samples!r}")
-    if not 0.0 < alpha < 1.0:
-        raise ParameterError(f"alpha must be in (0, 1), got {alpha!r}")
+    check_count("samples", samples, most=MAX_SAMPLES)
+    check_open("alpha", alpha)
     counts = np.asarray(successes)
     if counts.dtype.kind not in "iu":
         whole = np.asarray(counts, dtype=np.float64)

@@ -11,6 +11,7 @@ import math
 from fractions import Fraction
 
 from hybridcert.certificate.directed import WIDE, step_up
+from hybridcert.certificate.ranges import check_open
 from hybridcert.errors import ParameterError
 
 _EXACT_POWERS = 1024
@@ -35,7 +36,7 @@ def threshold_for(*, copies: int, miss: float) -> float:
     '4.605e-05'
     """
     _check_copies(copies)
-    _check_open("miss", miss)
+    check_open("miss", miss)
     root = WIDE.divide(_ln(miss), decimal.Decimal(copies))
     return min(1.0, float(step_up(float(_one_minus_exp(root)))))
 
@@ -43,7 +44,7 @@ def threshold_for(*, copies: int, miss: float) -> float:
 def miss_probability(*, copies: int, threshold: float) -> float:
     """Return (1 − threshold)^copies, rounded up: how often an input with score ``threshold`` is missed."""
     _check_copies(copies)
-    _check_open("threshold", threshold)
+    check_open("threshold", threshold)
     power = WIDE.multiply(_log_one_minus(threshold), decimal.Decimal(copies))
     if power < -745:
         return math.ulp(0.0)
@@ -52,8 +53,8 @@ def miss_probability(*, copies: int, threshold: float) -> float:
 
 def copies_for(*, threshold: float, miss: float) -> int:
     """Return the least number of copies with which a score above ``threshold`` is missed at most ``miss``."""
-    _check_open("threshold", threshold)
-    _check_open("miss", miss)
+    check_open("threshold", threshold)
+    check_open("miss", miss)
     ratio = WIDE.divide(_ln(miss), _log_one_minus(threshold))
     copies = math.ceil(WIDE.multiply(ratio, _SLIGHTLY_MORE))
     if 1 < copies <= _EXACT_POWERS and (1 - Fraction(threshold)) ** (copies - 1) <= Fraction(miss):
@@ -88,8 +89,3 @@ def _one_minus_exp(x: decimal.Decimal) -> decimal.Decimal:
 def _check_copies(copies: int) -> None:
     if int(copies) != copies or copies < 1:
         raise ParameterError(f"copies must be an integer >= 1, got {copies!r}")
-
-
-def _check_open(name: str, value: float) -> None:
-    if not 0.0 < value < 1.0:
-        raise ParameterError(f"{name} must be in (0, 1), got {value!r}")

@@ -49,6 +49,11 @@ def enclose(values: Sequence[decimal.Decimal]) -> tuple[Floats, Floats]:
     return np.maximum(step_down(nearest), 0.0), np.where(zero, 0.0, step_up(nearest))
 
 
+def format_exact(value: float) -> str:
+    """Print ``value`` with just the digits that tell it from every other float: 0.1, 1e-06, 2."""
+    return repr(float(value)).removesuffix(".0")
+
+
 def format_down(value: float, digits: int = 6) -> str:
     """Print ``value`` with ``digits`` decimals, rounded towards zero (never above a positive bound)."""
     if math.isinf(value):

@@ -25,6 +25,7 @@ from hybridcert.errors import ParameterError
 
 _CELLS = 1 << 15  # rows x atoms evaluated at a time: the working set stays in the second-level cache
 _LOG_LIMIT = 690.0  # |log t| beyond which e^u nears the end of the range of normal floats
+_LAST_SCORE = 1.0 - 2.0**-53
 _SMALLEST_SHIFT = 1e-100  # smaller shifts are evaluated at this one, which can only lower the bound
 
 
@@ -133,9 +134,17 @@ def worst_case_lower(spectrum: LikelihoodSpectrum, p_lower: npt.ArrayLike, shift
     if not inside.all():
         raise ParameterError(f"p_lower must be in [0, 1], got {p[~inside].flat[0]}")
     flat_p, flat_m = p.reshape(-1), m.reshape(-1)
-    log_t = best_threshold(spectrum, flat_m, flat_p)
-    log_t = np.where(np.isfinite(log_t), np.clip(log_t, -_LOG_LIMIT, _LOG_LIMIT), log_t)
+    log_t = best_threshold(spectrum, flat_m, np.minimum(flat_p, _LAST_SCORE))
+    log_t = np.where(np.isneginf(log_t), log_t, np.clip(log_t, -_LOG_LIMIT, _LOG_LIMIT))
     value = dual_bound_lower(spectrum, flat_m, flat_p, log_t)
+    certain = np.flatnonzero(flat_p == 1.0)
+    if certain.size and len(spectrum):  # V(1) is the adversarial mass in the support: accept all of it
+        width = np.minimum(flat_m[certain], 100.0)
+        everything = spectrum.log_ratio.max() + 1e-6 + width * (9.0 + 0.5 * width)
+        other = dual_bound_lower(spectrum, flat_m[certain], flat_p[certain], everything)
+        better = other > value[certain]
+        log_t[certain] = np.where(better, everything, log_t[certain])
+        value[certain] = np.where(better, other, value[certain])
     positive = value > 0.0
     return DualBound(
         np.where(positive, value, 0.0).reshape(p.shape), np.where(positive, log_t, -np.inf).reshape(p.shape)

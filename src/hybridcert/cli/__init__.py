@@ -1,1 +1,1 @@
-"""TODO."""
+"""The command line: one module a command; options in, answers and exit codes out."""

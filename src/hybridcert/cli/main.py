@@ -6,6 +6,7 @@ Exit codes: 0 done (also when nothing could be certified), 2 wrong usage or bad 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -53,6 +54,7 @@ def _root(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # leave as tidily as on Ctrl-C
     try:
         code = app(args=arguments, prog_name="hybridcert", standalone_mode=False)
         sys.stdout.flush()

@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from hybridcert.certificate.confidence import clopper_pearson_lower
+from hybridcert.certificate.confidence import MAX_SAMPLES, clopper_pearson_lower
 from hybridcert.certificate.spectrum import LikelihoodSpectrum
 from hybridcert.errors import ParameterError
 from hybridcert.kernels.absorbing import Absorbing
@@ -108,7 +108,7 @@ RULES: dict[str, Rule] = {
     "threshold": _OPEN,
     "p_lower": Rule(_number, lambda v: 0.0 <= v < 1.0, "in [0, 1)"),
     "successes": _at_least(0),
-    "samples": _at_least(1),
+    "samples": Rule(_integer, lambda v: 1 <= v <= MAX_SAMPLES, f"an integer in [1, {MAX_SAMPLES}]"),
     "alpha": _OPEN,
     "eps": Rule(_number, lambda v: 0.0 <= v < math.inf, "a finite number >= 0"),
     "copies": _at_least(1),

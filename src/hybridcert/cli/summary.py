@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hybridcert.certificate.directed import format_exact
 from hybridcert.cli.console import print_json
 from hybridcert.reports import wording
 from hybridcert.reports.run_data import RunData, SweepData, read_directory
@@ -64,7 +65,7 @@ def _print_counts(run: RunData, console: Console) -> None:
     )
     table.add_column("ε", justify="left", no_wrap=True)
     for eps in run.eps:
-        table.add_column(f"{eps:g}", justify="right", no_wrap=True)
+        table.add_column(format_exact(eps), justify="right", no_wrap=True)
     for budget in run.budgets:
         counts = [certified_count(run, budget, eps) for eps in run.eps]
         table.add_row(run.name_of(budget), *map(str, counts))

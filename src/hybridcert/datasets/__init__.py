@@ -1,1 +1,1 @@
-"""TODO."""
+"""Data that ships with the package or is read from files."""

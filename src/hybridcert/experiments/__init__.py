@@ -1,1 +1,1 @@
-"""TODO."""
+"""Configured runs and demos: from a description to a run directory."""

@@ -12,6 +12,7 @@ import pydantic
 import yaml
 from pydantic import BeforeValidator, Field
 
+from hybridcert.certificate.confidence import MAX_SAMPLES
 from hybridcert.errors import ConfigError
 
 
@@ -36,6 +37,8 @@ Open = Annotated[float, _ranged(float, lambda v: 0.0 < v < 1.0, "in (0, 1)")]
 Positive = Annotated[float, _ranged(float, lambda v: 0.0 < v < math.inf, "a finite number > 0")]
 Distance = Annotated[float, _ranged(float, lambda v: 0.0 <= v < math.inf, "a finite number >= 0")]
 Count = Annotated[int, _ranged(int, lambda v: v >= 1, "an integer >= 1")]
+Samples = Annotated[int, _ranged(int, lambda v: 1 <= v <= MAX_SAMPLES, f"an integer in [1, {MAX_SAMPLES}]")]
+Copies = Annotated[int, _ranged(int, lambda v: 1 <= v <= 1000, "an integer in [1, 1000]")]
 Natural = Annotated[int, _ranged(int, lambda v: v >= 0, "an integer >= 0")]
 
 
@@ -93,7 +96,7 @@ class ModelSection(Section):
     estimator: str
     params: dict[str, Any] = Field(default_factory=dict)
     encoding: Literal["onehot", "ordinal"] = "onehot"
-    noisy_copies: Count = 1
+    noisy_copies: Copies = 1
 
 
 class UniformNoise(Section):
@@ -132,11 +135,11 @@ class ThreatSection(Section):
 class CertificateSection(Section):
     """What carries the guarantee; none of it has a default."""
 
-    samples: Count
+    samples: Samples
     alpha: Open
     threshold: Open
     seed: Natural
-    selection_samples: Count = 100
+    selection_samples: Samples = 100
     label: str | int | None = None
 
 
@@ -202,7 +205,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path} cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} cannot be read: it is not UTF-8 text") from error
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     if content is None:
         raise ConfigError(f"{path} is empty: expected a mapping with the keys {_keys(TabularConfig)}")

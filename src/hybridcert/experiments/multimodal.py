@@ -18,6 +18,7 @@ import pandas as pd
 
 from hybridcert.adapters.digits_filter import DigitsFilter
 from hybridcert.certificate.confidence import clopper_pearson_upper
+from hybridcert.certificate.directed import format_exact
 from hybridcert.certification import CertificationRun
 from hybridcert.datasets.digits_captions import (
     CAPTION_LENGTH,
@@ -119,7 +120,7 @@ class DemoResult:
             "text only": [alone(self.text_only, d, e) for d, e in points],
             "drop the suffix": [alone(image, 0, e) for _, e in points],
         }
-        columns = pd.Index([f"d={d}, ε={e:g}" for d, e in points], name="certified pairs")
+        columns = pd.Index([f"d={d}, ε={format_exact(e)}" for d, e in points], name="certified pairs")
         return pd.DataFrame.from_dict(rows, orient="index", columns=list(columns)).astype("Int64")
 
     def accuracy(self) -> pd.DataFrame:

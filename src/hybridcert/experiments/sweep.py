@@ -56,6 +56,8 @@ def expand(raw: Mapping[str, Any], *, source: str) -> list[SweepRun]:
 
 
 def _check_key(key: str, source: str) -> None:
+    if key == "data.path":
+        raise ConfigError(f"{source}: sweep cannot vary {key!r}: certify each table on its own")
     *parents, last = key.split(".")
     section = section_at(parents)
     if section is None or last not in section.model_fields or section_at([*parents, last]) is not None:

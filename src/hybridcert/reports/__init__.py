@@ -1,1 +1,1 @@
-"""TODO."""
+"""Tables, curves and a page from a run directory."""

@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from hybridcert.certificate.directed import format_exact
 from hybridcert.reports.run_data import Budget, RunData, SweepData
 from hybridcert.reports.tables import headline, reached, short_names
 
@@ -79,10 +80,14 @@ def parameters(settings: Mapping[str, Any]) -> str:
     """Spell noise, samples, level and threshold of a run in one line."""
     parts = []
     for kernel in settings.get("noise", {}).values():
-        parts += [f"{_symbol(key)} = {kernel[key]:g}" for key in ("beta", "sigma") if key in kernel]
+        parts += [
+            f"{_symbol(key)} = {format_exact(kernel[key])}" for key in ("beta", "sigma") if key in kernel
+        ]
     if "samples" in settings:
         parts.append(f"n = {settings['samples']:,}".replace(",", "\u2009"))
-    parts += [f"{_symbol(key)} = {settings[key]:g}" for key in ("alpha", "threshold") if key in settings]
+    parts += [
+        f"{_symbol(key)} = {format_exact(settings[key])}" for key in ("alpha", "threshold") if key in settings
+    ]
     return ",  ".join(parts)
 
 

@@ -7,6 +7,7 @@ import html
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from hybridcert.certificate.directed import format_exact
 from hybridcert.reports import wording
 from hybridcert.reports.figures import parameters
 from hybridcert.reports.run_data import RunData, SweepData
@@ -131,7 +132,7 @@ def _accuracy(run: RunData) -> str:
             [_text(run.name_of(budget)), *(f"{k}<small>{percent(k, inputs)} %</small>" for k in counts)]
         )
     return (
-        _raw_table(["", *(f"ε = {e:g}" for e in run.eps)], rows)
+        _raw_table(["", *(f"ε = {format_exact(e)}" for e in run.eps)], rows)
         + f'<p class="note">Counts out of {inputs} inputs; percentages rounded down. ε in '
         f"{_text(str(run.settings.get('unit', 'units of the noise')))}.</p>"
     )

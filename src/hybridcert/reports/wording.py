@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hybridcert.certificate.directed import format_down
+from hybridcert.certificate.directed import format_down, format_exact
 from hybridcert.reports.run_data import Budget, RunData
 from hybridcert.reports.tables import certified_count, headline, percent
 
@@ -32,8 +32,10 @@ def result(run: RunData) -> str:
     enough = [b for b in certified if certified_count(run, b, eps) >= _TELLING * found.inputs]
     budget = max(enough or certified[:1], key=sum)
     count = certified_count(run, budget, eps)
-    answered = "are answered rightly and provably stay so" if run.has_target else "provably keep their answer"
-    shift = f"an ℓ₂ shift of up to {eps:g} ({run.settings.get('unit', '')})" if eps else "no ℓ₂ shift"
+    answered = _kept(run)
+    shift = (
+        f"an ℓ₂ shift of up to {format_exact(eps)} ({run.settings.get('unit', '')})" if eps else "no ℓ₂ shift"
+    )
     text = (
         f"{count} of {found.inputs} inputs ({percent(count, found.inputs)} %) {answered} under every joint "
         f"change of {changes(run, budget)} and {shift}."
@@ -42,11 +44,24 @@ def result(run: RunData) -> str:
     return f"{text} {_why_none(run, lost[0])}" if lost else text
 
 
+def _kept(run: RunData) -> str:
+    """What a certificate keeps: a majority from τ = ½ on, below that only a score above τ."""
+    threshold = float(run.settings.get("threshold", 0.5))
+    if threshold >= 0.5:
+        return "are answered rightly and provably stay so" if run.has_target else "provably keep their answer"
+    right = "are answered rightly and " if run.has_target else ""
+    return f"{right}have a score of their label that provably stays above {format_exact(threshold)}"
+
+
 def meaning(run: RunData) -> str:
     """How sure each statement is, in one sentence."""
     alpha = run.settings.get("alpha")
     samples = run.settings.get("samples")
-    level = f"probability at most {alpha:g}" if alpha is not None else "the stated probability at most"
+    level = (
+        f"probability at most {format_exact(alpha)}"
+        if alpha is not None
+        else "the stated probability at most"
+    )
     copies = f"the {samples} noisy copies" if samples is not None else "the noisy copies"
     return (
         f"Each such statement is wrong with {level} over the draw of {copies}, input by input; "
@@ -57,7 +72,7 @@ def meaning(run: RunData) -> str:
 def guarantees(run: RunData) -> list[str]:
     """What holds for a certified input."""
     threshold = run.settings.get("threshold")
-    kept = f"stays above {threshold:g}" if threshold is not None else "stays above the threshold"
+    kept = f"stays above {format_exact(threshold)}" if threshold is not None else "stays above the threshold"
     return [
         (
             f"Take an input that is certified at budget d with radius r. Whatever an attacker does within "
@@ -121,7 +136,7 @@ def _why_none(run: RunData, budget: Budget) -> str:
     best = run.at(budget).nlargest(1, "p_adv").iloc[0]
     text = (
         f"Nothing is certified at {run.name_of(budget)}: there the best proven score is "
-        f"{format_down(float(best['p_adv']), 4)}, at or below the threshold {float(best['threshold']):g}"
+        f"{format_down(float(best['p_adv']), 4)}, at or below the threshold {format_exact(best['threshold'])}"
     )
     if int(best["successes"]) == int(best["samples"]):
         agreed = f"although all {int(best['samples'])} copies agreed"

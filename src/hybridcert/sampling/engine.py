@@ -52,8 +52,8 @@ def count_labels(
     index ends the run with ModelError.
     """
     check_samples(samples)
-    streams = RowStreams(seed)
-    keys = streams.keys(inputs)
+    noise.check_inputs(inputs)
+    keys = RowStreams(seed).keys(inputs)
     first: dict[bytes, int] = {}
     for row, key in enumerate(keys):
         first.setdefault(key, row)
@@ -77,7 +77,7 @@ def count_labels(
 
 def check_samples(samples: int) -> None:
     """Raise ParameterError unless ``samples`` is a positive integer."""
-    if isinstance(samples, bool) or int(samples) != samples or samples < 1:
+    if isinstance(samples, bool) or not isinstance(samples, int | np.integer) or samples < 1:
         raise ParameterError(f"samples must be an integer >= 1, got {samples!r}")
 
 

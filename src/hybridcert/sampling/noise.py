@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hybridcert.errors import ParameterError
+from hybridcert.errors import DataError, ParameterError
 from hybridcert.kernels.discrete import DiscreteKernel
 from hybridcert.kernels.gaussian import GaussianNoise
 from hybridcert.sampling.classifier import Batch
@@ -51,6 +51,22 @@ class SmoothingNoise:
                 raise ParameterError(f"modality {name!r} is {kind}: the {kernel.name} kernel does not fit")
             if isinstance(surface, DiscreteSurface) and not isinstance(kernel, GaussianNoise):
                 kernel.check_surface(surface)
+
+    def check_inputs(self, inputs: Batch) -> None:
+        """Raise DataError unless the eligible codes lie in their alphabets, which the laws rely on."""
+        for name in self.kernels:
+            surface = self.surfaces[name]
+            if not isinstance(surface, DiscreteSurface):
+                continue
+            least = -1 if surface.sequence else 0
+            for position, size in zip(surface.eligible, surface.eligible_sizes, strict=True):
+                codes = inputs[name][:, position]
+                wrong = (codes < least) | (codes >= size)
+                if wrong.any():
+                    raise DataError(
+                        f"modality {name!r}, row {int(np.argmax(wrong))}, position {position}: code must be "
+                        f"in [{least}, {size - 1}], got {codes[wrong][0]}"
+                    )
 
     def draw(
         self, inputs: Batch, row: int, copies: int, key: bytes, *, stage: Stage, block: int

@@ -26,6 +26,7 @@ class Stage(enum.IntEnum):
     SELECT = 1
     TRAIN = 2
     PREDICT = 3
+    EXPLORE = 4
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
