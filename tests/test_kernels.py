@@ -255,3 +255,19 @@ def test_mass_that_is_told_apart_is_never_understated_in_huge_alphabets(size: in
     spectrum = hc.UniformReplacement(1.0).spectrum([size] * d)
     exact = 1 - Fraction(size - 2, size - 1) ** d
     assert exact <= Fraction(spectrum.ratio_zero_upper) <= exact * (1 + Fraction(1, 10**14))
+
+
+def test_a_tie_with_a_tiny_rate_is_decided_by_further_bits() -> None:
+    """β = 1e-12 is 18446744 + 0.07… in units of 2⁻⁶⁴: a hit of the whole part is an event 7 times in 100."""
+    beta = 1e-12
+    whole = int(beta * 2.0**64)
+    words = iter([[whole - 1, whole, whole, whole + 1], [0, 2**64 - 1]])
+
+    class Scripted:
+        def integers(self, low: int, high: int, size: int, dtype: type) -> np.ndarray:
+            drawn = np.array(next(words), dtype=dtype)
+            assert (low, high, size) == (0, 2**64, drawn.size)
+            return drawn
+
+    events = corrupted(beta, 4, Scripted())  # type: ignore[arg-type]
+    assert events.tolist() == [True, True, False, False]

@@ -17,7 +17,6 @@ import numpy.typing as npt
 from scipy.special import betaincinv
 
 from hybridcert.certificate.directed import UNIT_ROUNDOFF, WIDE, Floats, step_down, step_up
-from hybridcert.certificate.normal import UNDERFLOW
 from hybridcert.certificate.ranges import check_count, check_open
 from hybridcert.errors import ParameterError
 
@@ -150,7 +149,7 @@ def _tail_upper(k: int, n: int, p: float) -> tuple[decimal.Decimal, decimal.Deci
             rest = float(products[-1]) * 1000.0  # geometric: at most last · r/(1−r)
             break
         length *= 2
-    bound = (total + rest) * (1.0 + 8.0 * UNIT_ROUNDOFF) + UNDERFLOW
+    bound = (total + rest) * (1.0 + 8.0 * UNIT_ROUNDOFF)
     return WIDE.multiply(mass, decimal.Decimal(bound)), mass
 
 

@@ -43,7 +43,7 @@ def step_up(values: npt.ArrayLike) -> Floats:
 
 
 def enclose(values: Sequence[decimal.Decimal]) -> tuple[Floats, Floats]:
-    """Return float64 arrays ``(lower, upper)`` around wide values whose relative error is below 1e-25."""
+    """Return float64 arrays ``(lower, upper)`` around wide values whose relative error is below 2⁻⁵⁴."""
     nearest = np.array([float(v) for v in values], dtype=np.float64)
     zero = np.array([v == 0 for v in values], dtype=np.bool_)
     return np.maximum(step_down(nearest), 0.0), np.where(zero, 0.0, step_up(nearest))

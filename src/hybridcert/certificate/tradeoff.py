@@ -92,6 +92,8 @@ class Tradeoff:
     def dual_bound(self, p_lower: npt.ArrayLike, log_t: npt.ArrayLike) -> Floats:
         """Return a lower bound on D(log_t; shift) at clean score ``p_lower``; may be negative."""
         p, u = np.broadcast_arrays(np.asarray(p_lower, dtype=np.float64), np.asarray(log_t, dtype=np.float64))
+        if not np.all((p >= 0.0) & (p <= 1.0)):
+            raise ParameterError("p_lower must be in [0, 1]")
         return dual_bound_lower(self.spectrum, np.full(p.shape, self.shift), p, u)
 
     def cdf_clean(self, log_t: npt.ArrayLike) -> Floats:
@@ -133,6 +135,9 @@ def worst_case_lower(spectrum: LikelihoodSpectrum, p_lower: npt.ArrayLike, shift
     inside = (p >= 0.0) & (p <= 1.0)
     if not inside.all():
         raise ParameterError(f"p_lower must be in [0, 1], got {p[~inside].flat[0]}")
+    real = (m >= 0.0) & ~np.isnan(m)
+    if not real.all():
+        raise ParameterError(f"shift must be a number >= 0, got {m[~real].flat[0]}")
     flat_p, flat_m = p.reshape(-1), m.reshape(-1)
     log_t = best_threshold(spectrum, flat_m, np.minimum(flat_p, _LAST_SCORE))
     log_t = np.where(np.isneginf(log_t), log_t, np.clip(log_t, -_LOG_LIMIT, _LOG_LIMIT))

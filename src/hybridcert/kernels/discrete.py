@@ -67,9 +67,17 @@ def check_threat(kernel: str, threat: DiscreteThreat, served: tuple[type[Discret
 def corrupted(beta: float, copies: int, stream: np.random.Generator) -> npt.NDArray[np.bool_]:
     """Draw ``copies`` independent events of probability ``beta``.
 
-    64 random bits are compared with ⌊β·2⁶⁴⌋: exactly β for β ≥ 2⁻¹², at most 2⁻⁶⁴ below it otherwise.
+    64 random bits are compared with β·2⁶⁴. Where they hit its whole part, and β < 2⁻¹² leaves a fraction,
+    64 more bits decide, so the rate is β to within 2⁻¹²⁸.
     """
-    limit = int(beta * 2.0**64)
-    if limit == 2**64:
+    scaled = beta * 2.0**64  # a power of two: exact
+    whole = int(scaled)
+    if whole == 2**64:
         return np.ones(copies, dtype=np.bool_)
-    return stream.integers(0, 2**64, size=copies, dtype=np.uint64) < np.uint64(limit)
+    bits = stream.integers(0, 2**64, size=copies, dtype=np.uint64)
+    events = bits < np.uint64(whole)
+    fraction = int((scaled - whole) * 2.0**64)
+    if fraction:
+        ties = np.flatnonzero(bits == np.uint64(whole))
+        events[ties] = stream.integers(0, 2**64, size=ties.size, dtype=np.uint64) < np.uint64(fraction)
+    return events
