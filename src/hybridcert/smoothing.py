@@ -85,7 +85,13 @@ class SmoothedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return "abstain"
 
     def fit(
-        self, X: Any, y: Any, *, noisy_copies: int | None = None, seed: int | None = None
+        self,
+        X: Any,
+        y: Any,
+        *,
+        noisy_copies: int | None = None,
+        seed: int | None = None,
+        progress: Progress | None = None,
     ) -> SmoothedClassifier:
         """Train a copy of the base classifier on noisy copies of the training rows.
 
@@ -94,6 +100,8 @@ class SmoothedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         X : inputs as the base classifier takes them
         y : targets, one per row
         noisy_copies, seed : override the constructor's
+        progress : callable(done, total), optional
+            Told how many copies are drawn; how long the base classifier trains on them nobody knows.
         """
         copies = self.noisy_copies if noisy_copies is None else noisy_copies
         check_samples(copies)
@@ -109,9 +117,11 @@ class SmoothedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         noise = SmoothingNoise(self.noise, base.surfaces())
         noise.check_inputs(inputs)
         keys = RowStreams(self._given("seed", seed)).keys(inputs)
-        drawn = [
-            noise.draw(inputs, row, copies, key, stage=Stage.TRAIN, block=0) for row, key in enumerate(keys)
-        ]
+        drawn = []
+        for row, key in enumerate(keys):
+            drawn.append(noise.draw(inputs, row, copies, key, stage=Stage.TRAIN, block=0))
+            if progress is not None and row % 256 == 255:
+                progress((row + 1) * copies, len(keys) * copies)
         batch = {name: np.concatenate([d[name] for d in drawn]) for name in inputs}
         self.classifier_ = base.fit_encoded(batch, np.repeat(np.asarray(y), copies, axis=0))
         n_features = getattr(self.classifier_, "n_features_in_", None)

@@ -110,10 +110,22 @@ def run_tabular(
         immutable=config.data.immutable,
     )
     smoothed = SmoothedClassifier(classifier, noise=_noise(config))
-    if report is not None:
-        report(f"training on {len(train.X) * config.model.noisy_copies} noisy copies", 0, 0)
+    copies = len(train.X) * config.model.noisy_copies
+
+    def drawing(done: int, total: int) -> None:
+        assert report is not None
+        report("drawing noisy copies to train on", done, total)
+        if total - done < 256 * config.model.noisy_copies:
+            report(f"training on {copies} noisy copies", 0, 0)
+
     try:
-        smoothed.fit(train.X, train.y, noisy_copies=config.model.noisy_copies, seed=certificate.seed)
+        smoothed.fit(
+            train.X,
+            train.y,
+            noisy_copies=config.model.noisy_copies,
+            seed=certificate.seed,
+            progress=None if report is None else drawing,
+        )
     except HybridCertError:
         raise
     except (TypeError, ValueError) as error:
