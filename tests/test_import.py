@@ -51,10 +51,8 @@ def modules_after(code: str) -> set[str]:
     return set(json.loads(done.stdout))
 
 
-def test_importing_the_package_loads_numpy_and_scipy_and_nothing_heavier() -> None:
-    loaded = modules_after("import hybridcert")
-    assert {"hybridcert", "numpy", "scipy"} <= loaded
-    assert loaded.isdisjoint(HEAVY)
+def test_importing_the_package_loads_next_to_nothing() -> None:
+    assert modules_after("import hybridcert").isdisjoint([*HEAVY, "numpy", "scipy"])
 
 
 def test_a_certificate_from_numbers_needs_nothing_heavier() -> None:
@@ -68,9 +66,8 @@ def test_a_certificate_from_numbers_needs_nothing_heavier() -> None:
 
 
 def test_the_public_names_are_these() -> None:
-    offered = [name for name in dir(hc) if not hasattr(sys.modules.get(f"hybridcert.{name}"), "__path__")]
-    public = [name for name in offered if f"hybridcert.{name}" not in sys.modules]
-    assert [name for name in public if name not in {"annotations", "importlib", "TYPE_CHECKING"}] == NAMES
+    assert sorted(hc.__all__) == NAMES
+    assert set(NAMES) <= set(dir(hc))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -79,7 +76,7 @@ def test_every_public_name_can_be_had_and_is_documented(name: str) -> None:
 
 
 def test_unknown_names_are_refused_by_name() -> None:
-    with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
+    with pytest.raises(AttributeError, match="nonsense"):
         hc.nonsense  # noqa: B018
 
 

@@ -1,0 +1,31 @@
+from .adapters.dataframe import DataFrameClassifier as DataFrameClassifier
+from .certificate.confidence import clopper_pearson_lower as clopper_pearson_lower
+from .certificate.confidence import clopper_pearson_upper as clopper_pearson_upper
+from .certificate.deployment import copies_for as copies_for
+from .certificate.deployment import miss_probability as miss_probability
+from .certificate.deployment import threshold_for as threshold_for
+from .certificate.frontier import Radii as Radii
+from .certificate.frontier import Radius as Radius
+from .certificate.frontier import adversarial_value as adversarial_value
+from .certificate.frontier import radius as radius
+from .certificate.spectrum import LikelihoodSpectrum as LikelihoodSpectrum
+from .certificate.tradeoff import DualBound as DualBound
+from .certificate.tradeoff import Tradeoff as Tradeoff
+from .certificate.tradeoff import combined_shift as combined_shift
+from .certification import CertificationRun as CertificationRun
+from .errors import ConfigError as ConfigError
+from .errors import DataError as DataError
+from .errors import HybridCertError as HybridCertError
+from .errors import ModelError as ModelError
+from .errors import ParameterError as ParameterError
+from .kernels.absorbing import Absorbing as Absorbing
+from .kernels.deletion import RandomDeletion as RandomDeletion
+from .kernels.gaussian import GaussianNoise as GaussianNoise
+from .kernels.uniform import UniformReplacement as UniformReplacement
+from .smoothing import SmoothedClassifier as SmoothedClassifier
+from .threats import Edit as Edit
+from .threats import Fields as Fields
+from .threats import Insertion as Insertion
+from .threats import Substitution as Substitution
+
+__version__: str
