@@ -91,3 +91,54 @@ class BallLaw:
         t = lo.exp()
         below = self.adversarial(shift, lo) + t * (score - self.clean(shift, lo))
         return below, self.adversarial(shift, hi)
+
+
+class LaplaceLaw(BallLaw):
+    """The same with Laplace noise: G_P and G_Q as the page on the certificate format states them."""
+
+    @staticmethod
+    def of(law: Law) -> LaplaceLaw:
+        plain = BallLaw.of(law)
+        return LaplaceLaw(plain.atoms, plain.zero)
+
+    def clean(self, m: arb, u: arb) -> arb:
+        """F(u; m), for m > 0; it jumps at ℓ_k − m and ℓ_k + m."""
+        return self.zero + sum(
+            (
+                p * (1 - (-(u - log + m) / 2).exp() / 2 if u < log + m else 1)
+                for p, _, log in self.reached(m, u)
+            ),
+            arb(0),
+        )
+
+    def adversarial(self, m: arb, u: arb) -> arb:
+        """W(u; m), for m > 0."""
+        return sum(
+            (q * (((u - log - m) / 2).exp() / 2 if u < log + m else 1) for _, q, log in self.reached(m, u)),
+            arb(0),
+        )
+
+    def reached(self, m: arb, u: arb) -> list[tuple[arb, arb, arb]]:
+        """Atoms with u ≥ ℓ_k − m. Where balls cannot tell, D does not care: it is continuous."""
+        return [atom for atom in self.atoms if not u < atom[2] - m]
+
+    def value_between(self, m: float | arb, p: float, *, near: float) -> tuple[arb, arb]:
+        """Bounds on the exact V(p; m): D at u from below, its tangent in t from above (D is concave)."""
+        shift, score = ball(m) if isinstance(m, float) else m, ball(p)
+        if not score > self.zero:
+            return arb(0), arb(0)
+        lo, hi, step = ball(near), ball(near), arb(2) ** -40
+        while not self.clean(shift, lo) <= score:
+            lo, step = lo - step, 2 * step
+        step = arb(2) ** -40
+        while not self.clean(shift, hi) > score:
+            hi, step = hi + step, 2 * step
+        while (hi - lo) > (1 + abs(lo)) * arb(2) ** -100:
+            middle = ((lo + hi) / 2).mid()
+            if self.clean(shift, middle) <= score:
+                lo = middle
+            else:
+                hi = middle
+        missing = score - self.clean(shift, lo)
+        below = self.adversarial(shift, lo) + lo.exp() * missing
+        return below, below + (hi.exp() - lo.exp()) * missing

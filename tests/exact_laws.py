@@ -62,6 +62,41 @@ def deletion_row(word: Word, beta: float) -> Row:
     return row
 
 
+def fields_row(word: Word, betas: Sequence[float], sizes: Sequence[int]) -> Row:
+    """Keep symbol j with probability 1 − β_j, else take one of the others, all alike."""
+    single = zip(word, betas, sizes, strict=True)
+    rows = [uniform_row((x,), beta, [size]) for x, beta, size in single]
+    return product_row([{z: p for (z,), p in row.items()} for row in rows])  # type: ignore[misc]
+
+
+def response_row(word: Word, ratio: float, sizes: Sequence[int]) -> Row:
+    """Every symbol has weight 1, the true one weight ρ."""
+    rho = Fraction(ratio)
+    return product_row(
+        [
+            {z: (rho if z == x else 1) / (rho + size - 1) for z in range(size)}
+            for x, size in zip(word, sizes, strict=True)
+        ]
+    )
+
+
+def flips_row(word: Word, p_plus: float, p_minus: float) -> Row:
+    """Turn 0 into 1 with probability p₊ and 1 into 0 with probability p₋."""
+    up, down = Fraction(p_plus), Fraction(p_minus)
+    return product_row([{0: down, 1: 1 - down} if bit else {0: 1 - up, 1: up} for bit in word])
+
+
+def sets_row(word: Word, noise_sets: Mapping[int, Sequence[int]]) -> Row:
+    """Draw from the noise set of each word; a word without one stays."""
+    drawn = [noise_sets.get(x, [x]) for x in word]
+    return product_row([{z: Fraction(1, len(outcomes)) for z in outcomes} for outcomes in drawn])
+
+
+def matrix_row(word: Word, rows: Sequence[Sequence[Fraction]]) -> Row:
+    """Draw from the matrix row of each symbol, divided by its sum."""
+    return product_row([{z: p / sum(rows[x]) for z, p in enumerate(rows[x])} for x in word])
+
+
 def law_of(clean: Mapping[Hashable, Fraction], adversarial: Mapping[Hashable, Fraction]) -> Law:
     """Group outcomes by likelihood ratio."""
     law: Law = {}

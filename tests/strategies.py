@@ -8,6 +8,8 @@ from fractions import Fraction
 from hypothesis import strategies as st
 
 from exact_laws import IDENTITY, Law, compose, shared_law, uniform_law
+from hybridcert.certificate.channel import ChannelPair
+from hybridcert.kernels.replacement import replacement_pair
 
 LAST_SCORE = math.nextafter(1.0, 0.0)
 
@@ -96,3 +98,21 @@ def kernel_laws(draw: st.DrawFn) -> Law:
 def laws() -> st.SearchStrategy[Law]:
     """Any law with at least one outcome in common, so that something can be certified."""
     return st.one_of(free_laws(), kernel_laws())
+
+
+@st.composite
+def channel_pairs(draw: st.DrawFn) -> ChannelPair:
+    """Pairs of laws of one symbol: kernels, small weights with many ties, and laws without common support."""
+    if draw(st.booleans()):
+        return replacement_pair(
+            draw(st.sampled_from([2, 3, 4, 9])), draw(st.sampled_from([0.1, 0.5, 0.75, 0.9, 1.0]))
+        )
+    outcomes = draw(st.integers(1, 4))
+    weights = st.lists(st.integers(0, 4), min_size=outcomes, max_size=outcomes).filter(any)
+    p, q = draw(weights), draw(weights)
+    return ChannelPair.of((Fraction(a, sum(p)), Fraction(b, sum(q))) for a, b in zip(p, q, strict=True))
+
+
+def pair_law(pair: ChannelPair) -> Law:
+    """The law of a pair, ratio by ratio."""
+    return {r: (p, q) for r, p, q in zip(pair.ratios, pair.masses, pair.adversarial, strict=True)}

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,13 +22,24 @@ from exact_laws import (
     Word,
     absorbing_row,
     deletion_row,
+    fields_row,
+    flips_row,
     float_below,
     knapsack,
     law_of,
+    matrix_row,
+    response_row,
+    sets_row,
     uniform_law,
     uniform_row,
     words,
 )
+from hybridcert.kernels.fields import FieldReplacement
+from hybridcert.kernels.flips import SparseFlips
+from hybridcert.kernels.matrix import MatrixKernel
+from hybridcert.kernels.randomized_response import RandomizedResponse
+from hybridcert.kernels.synonyms import SynonymReplacement
+from hybridcert.threats import Additions, Deletion, DiscreteThreat, Flips, Indel, Removals
 
 Ints = NDArray[np.int64]
 TIGHT = Fraction(1, 10**12)
@@ -213,6 +225,156 @@ def test_deletion_certificates_are_tight_for_symbols_the_input_does_not_hold(bet
     assert_tight(kernel.spectra(hc.Insertion(2), 2), clean, deletion_row((1, 0, 2, 0), beta))
     clean = deletion_row((0, 1), beta)
     assert_tight(kernel.spectra(hc.Edit(2), 2), clean, deletion_row((2, 3), beta))
+
+
+@pytest.mark.parametrize("beta", [0.25, 0.5, 1.0])
+def test_deletion_noise_knows_the_length_and_the_kind_of_edit(beta: float) -> None:
+    """Insertions and deletions apart and together, for words too short to lose d symbols."""
+    kernel = hc.RandomDeletion(beta)
+    rows = {word: deletion_row(word, beta) for word in words(3, range(4))}
+    for word in words(2, range(3)):
+        for other, adversarial in rows.items():
+            lost = len(word) - longest_common(word, other)
+            gained = len(other) - longest_common(word, other)
+            if lost + gained <= 3:
+                found = kernel.candidates(Indel(3), lost + gained, len(word))
+                assert_sound(found.spectra, rows[word], adversarial)
+            if gained == 0:
+                assert_sound(kernel.candidates(Deletion(3), lost, len(word)).spectra, rows[word], adversarial)
+            distance = edit_distance(word, other)
+            if distance <= 3:
+                found = kernel.candidates(hc.Edit(3), distance, len(word))
+                assert_sound(found.spectra, rows[word], adversarial)
+
+
+def longest_common(a: Word, b: Word) -> int:
+    """Length of the longest common subsequence."""
+    if not a or not b:
+        return 0
+    if a[0] == b[0]:
+        return 1 + longest_common(a[1:], b[1:])
+    return max(longest_common(a[1:], b), longest_common(a, b[1:]))
+
+
+# -- kernels whose worst case depends on the input ---------------------------------------------------------
+
+
+def assert_worst_case_is_found(
+    kernel: Any,
+    threat: DiscreteThreat,
+    clean_word: Word,
+    sizes: Sequence[int],
+    row: Callable[[Word], Row],
+    others: Iterable[Word],
+) -> None:
+    """Against each allowed word on every classifier, and at each d equal to the worst of them.
+
+    ``others`` are all words that the adversary may choose, whatever their distance.
+    """
+    clean = row(clean_word)
+    exposure = kernel.exposure(np.array(clean_word, dtype=np.int64), sizes)
+    attacked = [(hamming(clean_word, other), row(other)) for other in others]
+    for d in range(len(clean_word) + 1):
+        spectra = kernel.candidates(threat, d, exposure).spectra
+        for distance, adversarial in attacked:
+            if distance == d:
+                assert_sound(spectra, clean, adversarial)
+        laws = [law_of(clean, adversarial) for distance, adversarial in attacked if distance <= d]
+        p = [0.05, 0.3, 0.5, 0.75, 0.9, 0.99]
+        for score, value in zip(p, certified(spectra, p).tolist(), strict=True):
+            truth = min(knapsack(law, Fraction(score)) for law in laws)
+            assert truth - TIGHT <= Fraction(value) <= truth
+
+
+def all_words(sizes: Sequence[int]) -> list[Word]:
+    return list(itertools.product(*(range(size) for size in sizes)))
+
+
+@pytest.mark.parametrize("betas", [(0.25, 0.75), (0.75, 0.25), (0.875, 0.9375), (1.0, 0.5)])
+@pytest.mark.parametrize("sizes", [(2, 3), (3, 3), (5, 3), (2, 2)])
+def test_fields_with_rates_of_their_own_on_every_classifier(
+    betas: tuple[float, float], sizes: tuple[int, ...]
+) -> None:
+    def row(word: Word) -> Row:
+        return fields_row(word, betas, sizes)
+
+    assert_worst_case_is_found(FieldReplacement(betas), hc.Fields(2), (0, 0), sizes, row, all_words(sizes))
+
+
+@pytest.mark.parametrize("ratio", [0.25, 1.0, 3.0, 20.0])
+@pytest.mark.parametrize("sizes", [(2, 3), (5, 3), (2, 2, 3)])
+def test_randomized_response_on_every_classifier(ratio: float, sizes: tuple[int, ...]) -> None:
+    def row(word: Word) -> Row:
+        return response_row(word, ratio, sizes)
+
+    clean = (0,) * len(sizes)
+    assert_worst_case_is_found(RandomizedResponse(ratio), hc.Fields(3), clean, sizes, row, all_words(sizes))
+
+
+@pytest.mark.parametrize(("p_plus", "p_minus"), [(0.125, 0.5), (0.5, 0.125), (0.0, 0.5), (0.875, 0.75)])
+@pytest.mark.parametrize("clean", [(0, 0, 1), (1, 1, 0), (0, 0, 0), (1, 1)])
+@pytest.mark.parametrize(
+    "threat",
+    [
+        Flips(3),
+        Additions(3),
+        Removals(3),
+        Flips(3, max_additions=1),
+        Flips(3, max_additions=0, max_removals=1),
+    ],
+)
+def test_bit_flips_on_every_classifier(
+    p_plus: float, p_minus: float, clean: Word, threat: DiscreteThreat
+) -> None:
+    def row(word: Word) -> Row:
+        return flips_row(word, p_plus, p_minus)
+
+    def allowed(other: Word) -> bool:
+        added = sum(y > x for x, y in zip(clean, other, strict=True))
+        removed = sum(y < x for x, y in zip(clean, other, strict=True))
+        if isinstance(threat, Flips):
+            most_added, most_removed = threat.max_additions, threat.max_removals
+            return (most_added is None or added <= most_added) and (
+                most_removed is None or removed <= most_removed
+            )
+        return (removed if isinstance(threat, Additions) else added) == 0
+
+    sizes = (2,) * len(clean)
+    others = [other for other in all_words(sizes) if allowed(other)]
+    assert_worst_case_is_found(SparseFlips(p_plus, p_minus), threat, clean, sizes, row, others)
+
+
+NOISE_SETS = {0: [0, 1, 2], 1: [0, 1], 2: [2, 3], 3: [3], 4: [0, 1, 2, 4]}
+SYNONYMS = {0: [1, 2], 1: [0, 4], 2: [0, 3, 4], 4: [0]}
+
+
+@pytest.mark.parametrize("clean", [(0, 0), (0, 1), (1, 2), (2, 2), (3, 4), (1, 3), (0, 3)])
+def test_synonyms_on_every_classifier(clean: Word) -> None:
+    def row(word: Word) -> Row:
+        return sets_row(word, NOISE_SETS)
+
+    kernel = SynonymReplacement(SYNONYMS, noise_sets=NOISE_SETS)
+    others = itertools.product(*([x, *SYNONYMS.get(x, [])] for x in clean))
+    assert_worst_case_is_found(kernel, hc.Substitution(2), clean, (5, 5), row, others)
+
+
+MATRIX = [
+    [Fraction(1, 2), Fraction(1, 4), Fraction(1, 4)],
+    [Fraction(0), Fraction(5, 8), Fraction(3, 8)],
+    [Fraction(1, 8), Fraction(1, 8), Fraction(3, 4)],
+]
+
+
+@pytest.mark.parametrize("clean", [(0, 0), (0, 1), (2, 0), (1, 1)])
+@pytest.mark.parametrize("substitutions", ["all", [(0, 1), (0, 2), (1, 0)], [(2, 1), (1, 2)]])
+def test_matrix_noise_on_every_classifier(clean: Word, substitutions: Any) -> None:
+    def row(word: Word) -> Row:
+        return matrix_row(word, MATRIX)
+
+    pairs = list(itertools.permutations(range(3), 2)) if substitutions == "all" else substitutions
+    others = itertools.product(*([x, *(y for z, y in pairs if z == x)] for x in clean))
+    kernel = MatrixKernel(MATRIX, substitutions=substitutions)
+    assert_worst_case_is_found(kernel, hc.Substitution(2), clean, (3, 3), row, others)
 
 
 # -- with a Gaussian part ----------------------------------------------------------------------------------

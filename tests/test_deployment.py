@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import hybridcert as hc
 from balls import ball, precision
+from hybridcert.certificate.deployment import cutoff_for
 
 LAST = math.nextafter(1.0, 0.0)
 COPIES = st.one_of(st.integers(1, 200), st.integers(1, 10**9))
@@ -115,3 +116,33 @@ def test_impossible_probabilities_are_refused(value: float) -> None:
     ):
         with pytest.raises(hc.ParameterError, match=rf"{name} must be in \(0, 1\), got"):
             call()
+
+
+def exact_tail(copies: int, threshold: float, hits: int) -> Fraction:
+    """P(Bin(copies, threshold) < hits), exactly."""
+    p = Fraction(threshold)
+    return sum(
+        (math.comb(copies, k) * p**k * (1 - p) ** (copies - k) for k in range(hits)), start=Fraction(0)
+    )
+
+
+@given(st.integers(1, 60), st.floats(1e-6, 0.999), st.floats(1e-9, 0.999))
+def test_a_cutoff_misses_no_more_than_allowed_and_one_more_hit_would(
+    copies: int, threshold: float, miss: float
+) -> None:
+    cutoff = cutoff_for(copies=copies, threshold=threshold, miss=miss)
+    assert 0 <= cutoff <= copies
+    assert exact_tail(copies, threshold, cutoff) <= Fraction(miss)
+    assert exact_tail(copies, threshold, cutoff + 1) > Fraction(miss) * (1 - Fraction(1, 10**9))
+
+
+def test_cutoffs_of_ordinary_filters() -> None:
+    assert cutoff_for(copies=5_000, threshold=0.2, miss=0.01) == 935  # scipy's binomial: 0.98986 to 0.99014
+    assert cutoff_for(copies=100_000, threshold=4.7e-5, miss=0.01) == 1
+    assert cutoff_for(copies=10, threshold=0.01, miss=0.01) == 0
+
+
+@pytest.mark.parametrize(("copies", "threshold", "miss"), [(0, 0.5, 0.5), (9, 0.0, 0.5), (9, 0.5, 1.0)])
+def test_cutoffs_of_nonsense_are_refused(copies: int, threshold: float, miss: float) -> None:
+    with pytest.raises(hc.ParameterError):
+        cutoff_for(copies=copies, threshold=threshold, miss=miss)

@@ -157,8 +157,7 @@ def test_certified_with_radius_zero_is_not_uncertified() -> None:
 
 def test_a_sequence_of_spectra_means_the_worst_of_them() -> None:
     kernel, p = hc.UniformReplacement(0.9), [0.9, 0.99, 0.9999]
-    spectra = kernel.spectra(hc.Fields(2), 2, [2, 5, 9])
-    assert len(spectra) > 1
+    spectra = [kernel.spectrum(sizes) for sizes in ([2, 5], [2, 9], [5, 9])]
     together = hc.radius(p_lower=p, spectrum=spectra, sigma=2.0, threshold=0.3)
     apart = [hc.radius(p_lower=p, spectrum=s, sigma=2.0, threshold=0.3) for s in spectra]
     assert together.certified.tolist() == np.all([a.certified for a in apart], axis=0).tolist()

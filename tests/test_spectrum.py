@@ -145,7 +145,9 @@ def test_a_sum_of_ten_thousand_steps_keeps_its_mass_and_its_symmetry(beta: float
 def test_many_equal_positions_agree_with_repeated_convolution(beta: float, size: int, d: int) -> None:
     spectrum = hc.UniformReplacement(beta).spectrum([size] * d)
     rate = Fraction(beta)
-    steps = {-1: 1 - rate, 0: rate * Fraction(size - 2, size - 1), 1: rate / (size - 1)}
+    stay, move = 1 - rate, rate / (size - 1)
+    up = 1 if stay > move else -1  # exponents belong to the base above one
+    steps = {-up: stay, 0: (size - 2) * move, up: move}
     masses = {0: Fraction(1)}
     for _ in range(d):
         new: dict[int, Fraction] = {}

@@ -57,3 +57,17 @@ def test_streams_differ_by_stage_block_and_modality():
 def test_a_seed_is_a_whole_number(seed):
     with pytest.raises(ParameterError, match="seed must be an integer >= 0"):
         RowStreams(seed)
+
+
+def test_padding_at_the_end_of_symbols_is_no_content():
+    narrow = RowStreams(7).keys({"text": np.array([[1, 2], [3, -1], [-1, -1]])})
+    wide = RowStreams(7).keys({"text": np.array([[1, 2, -1, -1], [3, -1, -1, -1], [-1, -1, -1, -1]])})
+    assert narrow == wide
+    assert len(set(wide)) == 3
+    assert RowStreams(7).keys({"text": np.zeros((1, 0), dtype=np.int64)}) == narrow[2:]
+
+
+def test_padding_inside_symbols_and_in_numbers_is_content():
+    texts = np.array([[1, -1, 2], [1, 2, -1], [-1, 1, 2]])
+    assert len(set(RowStreams(7).keys({"text": texts}))) == 3
+    assert RowStreams(7).keys({"x": np.array([[1.0, -1.0]])}) != RowStreams(7).keys({"x": np.array([[1.0]])})

@@ -28,8 +28,11 @@ class DiscreteThreat(abc.ABC):
     name: ClassVar[str]
 
     def __post_init__(self) -> None:
-        if isinstance(self.max_d, bool) or not isinstance(self.max_d, numbers.Integral) or self.max_d < 0:
-            raise ParameterError(f"d must be an integer >= 0, got {self.max_d!r}")
+        _check_count("d", self.max_d)
+
+    def described(self) -> dict[str, object]:
+        """Return the threat as an issued certificate states it, the modality aside."""
+        return {"kind": self.name, "max_d": int(self.max_d)}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -54,14 +57,70 @@ class Insertion(DiscreteThreat):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Deletion(DiscreteThreat):
+    """At most ``max_d`` symbols are removed."""
+
+    name: ClassVar[str] = "deletion"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Indel(DiscreteThreat):
+    """At most ``max_d`` insertions and deletions together; a substitution counts as one of each."""
+
+    name: ClassVar[str] = "indel"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Edit(DiscreteThreat):
     """At most ``max_d`` insertions, deletions or substitutions anywhere (edit distance)."""
 
     name: ClassVar[str] = "edit"
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Flips(DiscreteThreat):
+    """At most ``max_d`` bits flip.
+
+    Parameters
+    ----------
+    max_d : int >= 0
+    max_additions, max_removals : int >= 0, optional
+        At most so many of them turn 0 into 1, and 1 into 0.
+    """
+
+    max_additions: int | None = dataclasses.field(default=None, kw_only=True)
+    max_removals: int | None = dataclasses.field(default=None, kw_only=True)
+    name: ClassVar[str] = "flips"
+
+    def __post_init__(self) -> None:
+        DiscreteThreat.__post_init__(self)
+        for field in ("max_additions", "max_removals"):
+            if getattr(self, field) is not None:
+                _check_count(field, getattr(self, field))
+
+    def described(self) -> dict[str, object]:
+        """Return the threat as an issued certificate states it, the modality aside."""
+        caps = {"max_additions": self.max_additions, "max_removals": self.max_removals}
+        return DiscreteThreat.described(self) | {key: cap for key, cap in caps.items() if cap is not None}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Additions(DiscreteThreat):
+    """At most ``max_d`` bits flip from 0 to 1, none from 1 to 0."""
+
+    name: ClassVar[str] = "additions"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Removals(DiscreteThreat):
+    """At most ``max_d`` bits flip from 1 to 0, none from 0 to 1."""
+
+    name: ClassVar[str] = "removals"
+
+
 THREATS: dict[str, type[DiscreteThreat]] = {
-    kind.name: kind for kind in (Substitution, Insertion, Edit, Fields)
+    kind.name: kind
+    for kind in (Substitution, Insertion, Deletion, Indel, Edit, Fields, Flips, Additions, Removals)
 }
 """Threats by their command-line names."""
 
@@ -117,6 +176,11 @@ class ContinuousSurface:
 
     def __post_init__(self) -> None:
         _check_eligible(self.eligible, self.features)
+
+
+def _check_count(name: str, count: int) -> None:
+    if isinstance(count, bool) or not isinstance(count, numbers.Integral) or count < 0:
+        raise ParameterError(f"{name} must be an integer >= 0, got {count!r}")
 
 
 def _check_eligible(eligible: tuple[int, ...], positions: int) -> None:

@@ -11,6 +11,7 @@ import decimal
 import functools
 import math
 from fractions import Fraction
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -65,6 +66,88 @@ def clopper_pearson_upper(successes: npt.ArrayLike, samples: int, alpha: float) 
     failures = int(samples) - _checked_counts(successes, samples, alpha)
     lower = clopper_pearson_lower(failures, samples, alpha)
     return np.where(lower > 0.0, np.minimum(step_up(1.0 - lower), 1.0), 1.0)
+
+
+class LabelBounds(NamedTuple):
+    """Confidence bounds for one claimed label and its rivals.
+
+    Attributes
+    ----------
+    p_lower, p_upper : float array, shape (m,)
+        Lower bound on the score of the claimed label; upper bound on the ``k``-th largest score of the
+        others.
+    method : {"clopper-pearson", "clopper-pearson-bonferroni"}
+        How the error probability is shared, as an issued certificate names it.
+    """
+
+    p_lower: Floats
+    p_upper: Floats
+    method: str
+
+
+def label_bounds(
+    counts: npt.NDArray[np.integer],
+    *,
+    claimed: npt.NDArray[np.integer],
+    k: int,
+    alpha: float,
+    samples: int,
+    method: str | None = None,
+) -> LabelBounds:
+    """Bound the score of a claimed label from below and the ``k``-th largest of the others from above.
+
+    Guarantee: for each input, with probability at least 1 − ``alpha`` over the samples, both bounds hold.
+
+    * ``clopper-pearson`` (``k`` = 1): all of ``alpha`` goes to the claimed label; the others together score
+      at most 1 − p_lower.
+    * ``clopper-pearson-bonferroni``: ``alpha``/classes to each label. The bound of the ``k``-th largest count
+      is at least the bound of every other label but ``k`` − 1, so it bounds the ``k``-th largest score.
+
+    Parameters
+    ----------
+    counts : int array, shape (m, classes)
+        Answers per label; answers that are none of the labels count for nobody.
+    claimed : int array, shape (m,)
+        Index of the claimed label, chosen without looking at ``counts``.
+    k : int in [1, classes - 1]
+    alpha : float in (0, 1)
+    samples : int >= 1
+        Independent draws for each input, at least the sum of its counts.
+    method : optional
+        One of the two; by default the first for two classes and ``k`` = 1, else the second.
+
+    Raises
+    ------
+    ParameterError
+        For values outside these ranges.
+    """
+    answers, chosen = np.asarray(counts), np.asarray(claimed)
+    classes = answers.shape[1]
+    check_count("k", k, most=classes - 1)
+    check_open("alpha", alpha)
+    if (answers.sum(axis=1) > samples).any():
+        raise ParameterError(
+            f"counts must add up to at most samples = {samples}, got {answers.sum(axis=1).max()}"
+        )
+    rows = np.arange(len(answers))
+    if method is None:
+        method = "clopper-pearson" if classes == 2 and k == 1 else "clopper-pearson-bonferroni"
+    if method == "clopper-pearson":
+        if k != 1:
+            raise ParameterError(f"method clopper-pearson bounds one rival only: k must be 1, got {k}")
+        lower = clopper_pearson_lower(answers[rows, chosen], samples, alpha)
+        rest = np.where(lower >= 0.5, 1.0 - lower, np.minimum(step_up(1.0 - lower), 1.0))  # exact from ½ on
+        return LabelBounds(lower, rest, method)
+    if method != "clopper-pearson-bonferroni":
+        raise ParameterError(f"method must be clopper-pearson or clopper-pearson-bonferroni, got {method!r}")
+    share = float(step_down(alpha / classes))
+    others = np.where(np.arange(classes) == chosen[:, None], -1, answers)
+    rival = np.sort(others, axis=1)[:, classes - k]
+    return LabelBounds(
+        clopper_pearson_lower(answers[rows, chosen], samples, share),
+        clopper_pearson_upper(rival, samples, share),
+        method,
+    )
 
 
 def _checked_counts(successes: npt.ArrayLike, samples: int, alpha: float) -> npt.NDArray[np.int64]:

@@ -10,6 +10,7 @@ import decimal
 import math
 from fractions import Fraction
 
+from hybridcert.certificate.confidence import clopper_pearson_upper
 from hybridcert.certificate.directed import WIDE, step_up
 from hybridcert.certificate.ranges import check_open
 from hybridcert.errors import ParameterError
@@ -60,6 +61,32 @@ def copies_for(*, threshold: float, miss: float) -> int:
     if 1 < copies <= _EXACT_POWERS and (1 - Fraction(threshold)) ** (copies - 1) <= Fraction(miss):
         return copies - 1  # an exact power, such as 0.5 and 0.25
     return copies
+
+
+def cutoff_for(*, copies: int, threshold: float, miss: float) -> int:
+    """Return the largest number of hits that a filter may ask for.
+
+    Guarantee: a filter that draws ``copies`` copies of an input with score above ``threshold``, and flags it
+    at this many hits or more, flags it with probability at least 1 − ``miss``. 0: so few copies promise that
+    only if everything is flagged.
+
+    Parameters
+    ----------
+    copies : int >= 1
+    threshold, miss : float in (0, 1)
+    """
+    _check_copies(copies)
+    check_open("threshold", threshold)
+    check_open("miss", miss)
+    # P(Bin(copies, threshold) <= k) <= miss exactly where the upper confidence bound at k is <= threshold
+    proven, unproven = 0, copies + 1
+    while unproven - proven > 1:
+        hits = (proven + unproven) // 2
+        if float(clopper_pearson_upper(hits - 1, copies, miss)) <= threshold:
+            proven = hits
+        else:
+            unproven = hits
+    return proven
 
 
 def _ln(value: float) -> decimal.Decimal:

@@ -1,8 +1,9 @@
 """Radii and worst-case values over budgets, vectorised over inputs.
 
 The radius at a discrete budget is r = σ · sup{m : V(m) > τ} (theory: Theorem 4.2 with the sound rule
-"V > τ, V nonincreasing"). `search` proposes a witness (m, u) for each input; here it is stepped back until
-the directed dual bound at the witness exceeds τ, so what is returned is a lower bound at any tolerance.
+"V > τ, V nonincreasing"). The law of the continuous noise proposes a witness (m, u) for each input; here it
+is stepped back until the directed dual bound at the witness exceeds τ, so what is returned is a lower bound
+at any tolerance.
 """
 
 from __future__ import annotations
@@ -14,18 +15,16 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from hybridcert.certificate.directed import UNIT_ROUNDOFF, Bools, Floats, step_down, step_up
-from hybridcert.certificate.search import best_threshold, propose_radius
+from hybridcert.certificate.directed import Bools, Floats, step_down, step_up
+from hybridcert.certificate.proposal import Rows, step_back
+from hybridcert.certificate.search import best_threshold
+from hybridcert.certificate.shift_law import shift_law
 from hybridcert.certificate.spectrum import LikelihoodSpectrum
 from hybridcert.certificate.tradeoff import dual_bound_lower, worst_case_lower
 from hybridcert.errors import ParameterError
 
 Spectra = LikelihoodSpectrum | Sequence[LikelihoodSpectrum]
 """One spectrum, or the candidates of a worst case: the adversary picks the one that hurts most."""
-
-_BACK_OFFS = 48
-_ROUNDING = 512 * UNIT_ROUNDOFF  # what rounding usually costs the dual bound, relative to its terms
-_SPARE = 1e-11  # of a radius: more than this is not given away without a second try
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -46,7 +45,7 @@ class Radii:
     certified : bool array, shape (n,)
         Whether the claim holds at ε = 0 and so at the given discrete budget at all.
     radius : float array, shape (n,)
-        Lower bound on the certified ℓ₂ radius, in the units of σ; 0 where not certified (see ``certified``).
+        Lower bound on the certified radius, in the units of σ; 0 where not certified (see ``certified``).
     log_t, shift : float array, shape (n,)
         The witness: D(log_t; shift) > threshold and radius ≤ σ·shift; NaN-free, 0 where not certified.
     """
@@ -81,12 +80,14 @@ def radius(
     spectrum: Spectra,
     sigma: float,
     threshold: npt.ArrayLike,
+    noise: str = "gaussian",
 ) -> Radii:
     """Return the certified radius of each input.
 
     Guarantee: if the clean smoothed score is at least ``p_lower``, then at every input within the discrete
-    budget that ``spectrum`` describes and within ``radius`` in ℓ₂, the score is above ``threshold``. The
-    value never exceeds the exact radius and is within 1e-9 relative of it (outside the underflow range).
+    budget that ``spectrum`` describes and within ``radius`` in ℓ₂ (ℓ₁ with Laplace noise), the score is above
+    ``threshold``. The value never exceeds the exact radius and is within 1e-9 relative of it (outside the
+    underflow range).
 
     Parameters
     ----------
@@ -95,9 +96,11 @@ def radius(
     spectrum : LikelihoodSpectrum or sequence of them
         The discrete part at this budget; a sequence means the worst case over its members.
     sigma : float > 0
-        Standard deviation of the Gaussian noise; the radius comes in the same units.
+        Standard deviation of the Gaussian noise, or scale of the Laplace noise; the radius comes in the same
+        units.
     threshold : float or array in (0, 1)
         The score that has to be exceeded.
+    noise : {"gaussian", "laplace"}
 
     Raises
     ------
@@ -106,7 +109,8 @@ def radius(
 
     References
     ----------
-    Theorem 4.2 of the paper; Cohen et al. 2019 for d = 0; Lee et al. 2019 for ε = 0.
+    Theorem 4.2 of the paper; Cohen et al. 2019 and, for Laplace noise, Teng et al. 2019 for d = 0; Lee et al.
+    2019 for ε = 0.
 
     Examples
     --------
@@ -129,9 +133,9 @@ def radius(
     certified = np.ones(score.shape, dtype=np.bool_)
     shift = np.full(score.shape, np.inf)
     log_t = np.zeros(score.shape)
-    for candidate in _candidates(spectrum):
+    for candidate in candidates_of(spectrum):
         rows = np.flatnonzero(certified)
-        ok, m, u = _largest_shift(candidate, score[rows], level[rows])
+        ok, m, u = _largest_shift(candidate, score[rows], level[rows], noise)
         certified[rows] = ok
         smaller = m < shift[rows]
         shift[rows] = np.where(smaller, m, shift[rows])
@@ -143,12 +147,17 @@ def radius(
 
 
 def adversarial_value(
-    *, p_lower: npt.ArrayLike, spectrum: Spectra, sigma: float, epsilon: npt.ArrayLike
+    *,
+    p_lower: npt.ArrayLike,
+    spectrum: Spectra,
+    sigma: float,
+    epsilon: npt.ArrayLike,
+    noise: str = "gaussian",
 ) -> tuple[Floats, Floats]:
     """Return lower bounds on the worst-case score p_adv at ``epsilon``, and their witnesses log t.
 
     Guarantee: if the clean score is at least ``p_lower``, no input within the discrete budget of ``spectrum``
-    and within ℓ₂ distance ``epsilon`` has a smoothed score below the value.
+    and within ℓ₂ (Laplace noise: ℓ₁) distance ``epsilon`` has a smoothed score below the value.
 
     Parameters
     ----------
@@ -158,6 +167,7 @@ def adversarial_value(
     sigma : float > 0
     epsilon : float array >= 0, in the units of ``sigma``
         Broadcast against ``p_lower``; so are the results.
+    noise : {"gaussian", "laplace"}
 
     Raises
     ------
@@ -168,7 +178,9 @@ def adversarial_value(
     distance = np.asarray(epsilon, dtype=np.float64)
     _check(distance, (distance >= 0.0) & np.isfinite(distance), "eps must be a finite number >= 0")
     shift = np.where(distance > 0.0, step_up(distance / sigma), 0.0)
-    bounds = [worst_case_lower(candidate, p_lower, shift) for candidate in _candidates(spectrum)]
+    bounds = [
+        worst_case_lower(candidate, p_lower, shift, noise=noise) for candidate in candidates_of(spectrum)
+    ]
     values = np.stack([bound.value for bound in bounds])
     worst = values.argmin(axis=0)[None]
     log_t = np.stack([bound.log_t for bound in bounds])
@@ -187,50 +199,35 @@ def _check(values: Floats, ok: npt.ArrayLike, rule: str) -> None:
         raise ParameterError(f"{rule}, got {values[~inside].flat[0]}")
 
 
-def _candidates(spectrum: Spectra) -> Sequence[LikelihoodSpectrum]:
+def candidates_of(spectrum: Spectra) -> Sequence[LikelihoodSpectrum]:
+    """Return the candidates of a worst case; raise ParameterError where there is none."""
     candidates = [spectrum] if isinstance(spectrum, LikelihoodSpectrum) else list(spectrum)
     if not candidates:
         raise ParameterError("at least one spectrum is needed, got an empty sequence")
     return candidates
 
 
-def _largest_shift(spectrum: LikelihoodSpectrum, p: Floats, tau: Floats) -> tuple[Bools, Floats, Floats]:
+def _largest_shift(
+    spectrum: LikelihoodSpectrum, p: Floats, tau: Floats, noise: str
+) -> tuple[Bools, Floats, Floats]:
     """Return whether ε = 0 is certified, and the largest proven shift with its log t."""
-    m, u, fall = propose_radius(spectrum, p, tau)
-    m, ok = _step_back(spectrum, p, tau, m, u, fall)  # V is nonincreasing in m: this proves ε = 0 as well
+    law = shift_law(noise)
+    proposal = law.propose_radius(spectrum, p, tau)
+
+    def excess(rows: Rows, shift: Floats) -> Floats:
+        u = law.follow(spectrum, shift, p[rows], proposal.log_t[rows])
+        return dual_bound_lower(spectrum, shift, p[rows], u, noise=noise) - tau[rows]
+
+    with np.errstate(over="ignore"):
+        terms = tau + np.exp(proposal.log_t) * np.minimum(p, 1.0 - p)
+    m, ok = step_back(excess, proposal.shift, proposal.fall, terms)  # V falls with m: ok at ε = 0 as well
+    u = np.zeros_like(m)
+    rows = np.flatnonzero(ok)
+    if rows.size:
+        u[rows] = law.follow(spectrum, m[rows], p[rows], proposal.log_t[rows])
     rows = np.flatnonzero(~ok)
     if rows.size:
         zero = np.zeros(rows.size)
         m[rows], u[rows] = 0.0, best_threshold(spectrum, zero, p[rows])
         ok[rows] = dual_bound_lower(spectrum, zero, p[rows], u[rows]) > tau[rows]
     return ok, m, u
-
-
-def _step_back(
-    spectrum: LikelihoodSpectrum, p: Floats, tau: Floats, m: Floats, u: Floats, fall: Floats
-) -> tuple[Floats, Bools]:
-    """Shrink proposed shifts until the directed dual bound exceeds the threshold; also whether it does.
-
-    ``fall`` = −∂D/∂m turns what is missing of the bound into a step, and what it has to spare into a higher
-    second proposal. It sets the pace, not the verdict.
-    """
-    best, proven = np.zeros_like(m), np.zeros(m.shape, dtype=np.bool_)
-    rows = np.flatnonzero(np.isfinite(m) & np.isfinite(u) & (m > 0.0) & (fall > 0.0))
-    top, slope = m[rows], fall[rows]
-    with np.errstate(over="ignore"):
-        margin = _ROUNDING * (tau[rows] + np.exp(u[rows]) * np.minimum(p[rows], 1.0 - p[rows]))
-    back = np.minimum(8 * UNIT_ROUNDOFF * top + margin / slope, _SPARE * top)
-    for attempt in range(_BACK_OFFS):
-        trial = np.maximum(top - back, 0.5 ** (attempt + 1) * top)
-        step = (dual_bound_lower(spectrum, trial, p[rows], u[rows]) - tau[rows]) / slope
-        passed = step > 0.0
-        best[rows[passed]] = np.maximum(best[rows[passed]], trial[passed])
-        proven[rows[passed]] = True
-        higher = passed & (step > _SPARE * top) & (attempt == 0)
-        top = np.where(higher, trial + step, top)
-        back = np.where(higher, back, np.clip(back - 1.25 * step, 1.5 * back, 4.0 * back))
-        left = higher | ~passed
-        rows, top, slope, back = rows[left], top[left], slope[left], back[left]
-        if rows.size == 0:
-            break
-    return best, proven

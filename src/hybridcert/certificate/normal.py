@@ -13,6 +13,7 @@ The slack in ξ lets callers round their arguments without another margin.
 from __future__ import annotations
 
 import math
+import threading
 
 import numpy as np
 
@@ -55,22 +56,37 @@ _POLYNOMIAL = (
 )
 _INVERSE_SQRT_2PI = 1.0 / math.sqrt(2.0 * math.pi)
 _FARTHEST = 1e154  # squares of larger arguments overflow; both tails are exact long before
+_ZERO_UNTIL, _ONE_FROM = -37.5, 8.5  # beyond, both tails are below the errors allowed: 1e-300 and 64u
+_SPARSE = 0.7  # with a smaller share of arguments in between, only those are computed
 _BLOCK = 16384  # elements: the buffers stay in the second-level cache
 
 
-def cdf_lower(x: Floats) -> Floats:
-    """Return a lower bound on Φ(ξ) for every ξ within 4u|x| of ``x``, elementwise, same shape."""
-    return _cdf(x, -0.5 * (1.0 + _SLOPE), 1.0 - RELATIVE_ERROR)
+class _Scratch(threading.local):
+    """Working memory, one for each thread: fresh memory would cost as much as what is computed in it."""
+
+    def __init__(self) -> None:
+        self.buffers = tuple(np.empty(_BLOCK) for _ in range(5))
 
 
-def cdf_upper(x: Floats) -> Floats:
+_SCRATCH = _Scratch()
+
+
+def cdf_lower(x: Floats, *, out: Floats | None = None) -> Floats:
+    """Return a lower bound on Φ(ξ) for every ξ within 4u|x| of ``x``, elementwise, same shape.
+
+    ``out`` may be a contiguous array of that shape, ``x`` itself included.
+    """
+    return _cdf(x, -0.5 * (1.0 + _SLOPE), 1.0 - RELATIVE_ERROR, out)
+
+
+def cdf_upper(x: Floats, *, out: Floats | None = None) -> Floats:
     """Return an upper bound on Φ(ξ) for every ξ within 4u|x| of ``x``, elementwise; it may exceed 1."""
-    return _cdf(x, -0.5 * (1.0 - _SLOPE), 1.0 + RELATIVE_ERROR)
+    return _cdf(x, -0.5 * (1.0 - _SLOPE), 1.0 + RELATIVE_ERROR, out)
 
 
 def cdf(x: Floats) -> Floats:
     """Return Φ(x) as an estimate (no direction); searches use it, claims do not."""
-    return _cdf(x, -0.5, 1.0)
+    return _cdf(x, -0.5, 1.0, None)
 
 
 def density(x: Floats) -> Floats:
@@ -78,24 +94,40 @@ def density(x: Floats) -> Floats:
     return _INVERSE_SQRT_2PI * np.exp(-0.5 * np.square(np.minimum(np.abs(x), _FARTHEST)))
 
 
-def _cdf(x: Floats, half: float, factor: float) -> Floats:
+def _cdf(x: Floats, half: float, factor: float, out: Floats | None) -> Floats:
     values = np.ascontiguousarray(x, dtype=np.float64)
-    result = np.empty_like(values)
-    flat, out = values.reshape(-1), result.reshape(-1)
-    buffers = [np.empty(min(_BLOCK, flat.size)) for _ in range(3)]
+    result = np.empty_like(values) if out is None else out
+    flat, target = values.reshape(-1), result.reshape(-1)
+    *_, packed, found = _SCRATCH.buffers
     for start in range(0, flat.size, _BLOCK):
-        block, target = flat[start : start + _BLOCK], out[start : start + _BLOCK]
-        _tail(block, half, target, [buffer[: block.size] for buffer in buffers])
-        np.subtract(1.0, target, out=target, where=block >= 0.0)
-        np.multiply(target, factor, out=target)
+        block, there = flat[start : start + _BLOCK], target[start : start + _BLOCK]
+        curved = np.flatnonzero(~((block <= _ZERO_UNTIL) | (block >= _ONE_FROM)))
+        if curved.size < _SPARSE * block.size:
+            part, values_of_part = packed[: curved.size], found[: curved.size]
+            np.take(block, curved, out=part)
+            _directed(part, half, factor, values_of_part)
+            np.multiply(block > 0.0, factor, out=there)
+            there[curved] = values_of_part
+        else:
+            _directed(block, half, factor, there)
     return result
 
 
-def _tail(x: Floats, half: float, out: Floats, buffers: list[Floats]) -> None:
-    """Write Φ(−|x|), with ``half``·x² as the exponent, into ``out``."""
-    z, t, denominator = buffers
+def _directed(x: Floats, half: float, factor: float, out: Floats) -> None:
+    """Write Φ(x), with ``half``·x² as the exponent and times ``factor``, into ``out``; up to a block."""
+    positive, normal = x >= 0.0, x > _ZERO_UNTIL
+    _tail(x, half, out)
+    np.subtract(positive, out, out=out)  # 1 − tail, or −tail
+    np.abs(out, out=out)
+    np.multiply(out, normal, out=out)
+    np.multiply(out, factor, out=out)
+
+
+def _tail(x: Floats, half: float, out: Floats) -> None:
+    """Write Φ(−|x|) into ``out``, which may be ``x``."""
+    z, t, denominator = (buffer[: x.size] for buffer in _SCRATCH.buffers[:3])
     np.abs(x, out=z)
-    np.minimum(z, _FARTHEST, out=z)
+    np.minimum(z, -_ZERO_UNTIL, out=z)  # no subnormal numbers: they are slow
     np.add(z, 5.0, out=denominator)
     np.subtract(z, 5.0, out=t)
     np.divide(t, denominator, out=t)

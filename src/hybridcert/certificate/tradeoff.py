@@ -5,21 +5,23 @@ Weak duality (theory: Neyman & Pearson 1933; Theorem 4.2): for every t = e^u and
     p_adv ≥ D(u; m) = W(u; m) + t (p − F(u; m)),
 
 with F and W the clean and adversarial mass at likelihood ratio at most t. A badly chosen u costs
-tightness, never soundness, and the price is of second order. All rounding is directed; ``docs/numerics.md``
-proves the margins used here.
+tightness, never soundness. All rounding is directed; ``docs/numerics.md`` proves the margins. The part with a
+shift is up to the continuous noise: `gaussian`, `laplace`.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 
-from hybridcert.certificate import normal
 from hybridcert.certificate.directed import EXP_ERROR, UNIT_ROUNDOFF, Floats, step_down, step_up
-from hybridcert.certificate.search import best_threshold
+from hybridcert.certificate.normal import UNDERFLOW
+from hybridcert.certificate.shift_law import shift_law
 from hybridcert.certificate.spectrum import LikelihoodSpectrum
 from hybridcert.errors import ParameterError
 
@@ -47,7 +49,7 @@ class DualBound:
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Tradeoff:
-    """Trade-off between clean and adversarial law: a discrete spectrum times a Gaussian shift.
+    """Trade-off between clean and adversarial law: a discrete spectrum times a continuous shift.
 
     Parameters
     ----------
@@ -55,12 +57,17 @@ class Tradeoff:
         The discrete part; ``LikelihoodSpectrum.identity()`` when no discrete feature changes.
     shift : float
         m = ε/σ ≥ 0; for several Gaussian modalities √Σ(ε_i/σ_i)² (`combined_shift`).
+    noise : {"gaussian", "laplace"}
+        Gaussian: ε is an ℓ₂ distance and σ the standard deviation. Laplace: ε is an ℓ₁ distance and σ the
+        scale.
     """
 
     spectrum: LikelihoodSpectrum
     shift: float = 0.0
+    noise: str = "gaussian"
 
     def __post_init__(self) -> None:
+        shift_law(self.noise)
         if not (self.shift >= 0.0 and math.isfinite(self.shift)):
             raise ParameterError(f"shift must be a finite number >= 0, got {self.shift!r}")
 
@@ -68,7 +75,7 @@ class Tradeoff:
         """Return the certified worst-case score at clean score ``p_lower``.
 
         Guarantee: no classifier with clean score at least ``p_lower`` has a score below ``value`` at any
-        input whose discrete law is Q and whose Gaussian mean moved by at most ``shift``·σ.
+        input whose discrete law is Q and whose continuous part moved by at most ``shift``·σ.
 
         Parameters
         ----------
@@ -87,31 +94,31 @@ class Tradeoff:
         >>> 0.22 < float(bound.value) < 0.23
         True
         """
-        return worst_case_lower(self.spectrum, p_lower, self.shift)
+        return worst_case_lower(self.spectrum, p_lower, self.shift, noise=self.noise)
 
     def dual_bound(self, p_lower: npt.ArrayLike, log_t: npt.ArrayLike) -> Floats:
         """Return a lower bound on D(log_t; shift) at clean score ``p_lower``; may be negative."""
         p, u = np.broadcast_arrays(np.asarray(p_lower, dtype=np.float64), np.asarray(log_t, dtype=np.float64))
         if not np.all((p >= 0.0) & (p <= 1.0)):
             raise ParameterError("p_lower must be in [0, 1]")
-        return dual_bound_lower(self.spectrum, np.full(p.shape, self.shift), p, u)
+        return dual_bound_lower(self.spectrum, np.full(p.shape, self.shift), p, u, noise=self.noise)
 
     def cdf_clean(self, log_t: npt.ArrayLike) -> Floats:
         """Return F(u; m), the clean mass accepted at threshold t = e^u (an estimate, no direction)."""
-        u = np.asarray(log_t, dtype=np.float64)[..., None]
+        distance = np.asarray(log_t, dtype=np.float64)[..., None] - self.spectrum.log_ratio
         zero = 1.0 - self.spectrum.clean_lower.sum()
-        return np.asarray(zero + self._accept(u, 0.5) @ self.spectrum.clean_lower)
+        return np.asarray(
+            zero + self._accept(distance, shift_law(self.noise).cdf_clean) @ self.spectrum.clean_lower
+        )
 
     def cdf_adversarial(self, log_t: npt.ArrayLike) -> Floats:
         """Return W(u; m), the adversarial mass accepted at threshold t = e^u (an estimate, no direction)."""
-        u = np.asarray(log_t, dtype=np.float64)[..., None]
-        return np.asarray(self._accept(u, -0.5) @ self.spectrum.adversarial_lower)
+        distance = np.asarray(log_t, dtype=np.float64)[..., None] - self.spectrum.log_ratio
+        accepted = self._accept(distance, shift_law(self.noise).cdf_adversarial)
+        return np.asarray(accepted @ self.spectrum.adversarial_lower)
 
-    def _accept(self, u: Floats, half: float) -> Floats:
-        distance = u - self.spectrum.log_ratio
-        if self.shift == 0.0:
-            return (distance >= 0.0).astype(np.float64)
-        return normal.cdf(distance / self.shift + half * self.shift)
+    def _accept(self, distance: Floats, cdf: Callable[[Floats, float], Floats]) -> Floats:
+        return cdf(distance, self.shift) if self.shift > 0.0 else (distance >= 0.0).astype(np.float64)
 
 
 def combined_shift(epsilons: npt.ArrayLike, sigmas: npt.ArrayLike) -> float:
@@ -126,11 +133,14 @@ def combined_shift(epsilons: npt.ArrayLike, sigmas: npt.ArrayLike) -> float:
     return math.hypot(*step_up(budget / scale)) * (1 + 4 * UNIT_ROUNDOFF)
 
 
-def worst_case_lower(spectrum: LikelihoodSpectrum, p_lower: npt.ArrayLike, shift: npt.ArrayLike) -> DualBound:
+def worst_case_lower(
+    spectrum: LikelihoodSpectrum, p_lower: npt.ArrayLike, shift: npt.ArrayLike, *, noise: str = "gaussian"
+) -> DualBound:
     """Return certified worst-case scores for arrays of clean scores and shifts (see `Tradeoff.lower`).
 
     ``p_lower`` in [0, 1] and ``shift`` ≥ 0 broadcast against each other.
     """
+    law = shift_law(noise)
     p, m = np.broadcast_arrays(np.asarray(p_lower, dtype=np.float64), np.asarray(shift, dtype=np.float64))
     inside = (p >= 0.0) & (p <= 1.0)
     if not inside.all():
@@ -139,14 +149,13 @@ def worst_case_lower(spectrum: LikelihoodSpectrum, p_lower: npt.ArrayLike, shift
     if not real.all():
         raise ParameterError(f"shift must be a number >= 0, got {m[~real].flat[0]}")
     flat_p, flat_m = p.reshape(-1), m.reshape(-1)
-    log_t = best_threshold(spectrum, flat_m, np.minimum(flat_p, _LAST_SCORE))
+    log_t = law.best_threshold(spectrum, flat_m, np.minimum(flat_p, _LAST_SCORE))
     log_t = np.where(np.isneginf(log_t), log_t, np.clip(log_t, -_LOG_LIMIT, _LOG_LIMIT))
-    value = dual_bound_lower(spectrum, flat_m, flat_p, log_t)
+    value = dual_bound_lower(spectrum, flat_m, flat_p, log_t, noise=noise)
     certain = np.flatnonzero(flat_p == 1.0)
     if certain.size and len(spectrum):  # V(1) is the adversarial mass in the support: accept all of it
-        width = np.minimum(flat_m[certain], 100.0)
-        everything = spectrum.log_ratio.max() + 1e-6 + width * (9.0 + 0.5 * width)
-        other = dual_bound_lower(spectrum, flat_m[certain], flat_p[certain], everything)
+        everything = spectrum.log_ratio.max() + law.reach(flat_m[certain])
+        other = dual_bound_lower(spectrum, flat_m[certain], flat_p[certain], everything, noise=noise)
         better = other > value[certain]
         log_t[certain] = np.where(better, everything, log_t[certain])
         value[certain] = np.where(better, other, value[certain])
@@ -156,74 +165,49 @@ def worst_case_lower(spectrum: LikelihoodSpectrum, p_lower: npt.ArrayLike, shift
     )
 
 
-def dual_bound_lower(spectrum: LikelihoodSpectrum, shift: Floats, p: Floats, log_t: Floats) -> Floats:
+def dual_bound_lower(
+    spectrum: LikelihoodSpectrum, shift: Floats, p: Floats, log_t: Floats, *, noise: str = "gaussian"
+) -> Floats:
     """Return a lower bound on D(log_t; shift) at clean score p, elementwise.
 
     Parameters
     ----------
     shift, p, log_t : float arrays of one shape
         Each is taken as exact. ``log_t`` outside ±690 gives the trivial bound 0 (−inf included).
+    noise : {"gaussian", "laplace"}
     """
+    law = shift_law(noise)
     out = np.zeros(p.shape)
     flat = out.reshape(-1)
     m, p, u = shift.reshape(-1), p.reshape(-1), log_t.reshape(-1)
     m = np.where(m > 0.0, np.maximum(m, _SMALLEST_SHIFT), 0.0)
     usable = np.abs(u) <= _LOG_LIMIT
-    for discrete in (True, False):
-        for high in (True, False):
-            rows = np.flatnonzero(usable & ((m == 0.0) == discrete) & ((p >= 0.5) == high))
-            step = max(1, _CELLS // max(1, len(spectrum)))
-            for start in range(0, rows.size, step):
-                part = rows[start : start + step]
-                flat[part] = _evaluate(spectrum, m[part], p[part], u[part], high=high, discrete=discrete)
+    for unshifted, high in itertools.product((True, False), repeat=2):
+        rows = np.flatnonzero(usable & ((m == 0.0) == unshifted) & ((p >= 0.5) == high))
+        step = max(1, _CELLS // max(1, len(spectrum)))
+        for start in range(0, rows.size, step):
+            part = rows[start : start + step]
+            if unshifted:
+                flat[part] = _unshifted(spectrum, p[part], u[part], high=high)
+            else:
+                flat[part] = law.dual_lower(spectrum, m[part], p[part], u[part], high=high)
     return out
 
 
-def _evaluate(
-    spectrum: LikelihoodSpectrum, m: Floats, p: Floats, u: Floats, *, high: bool, discrete: bool
-) -> Floats:
-    """One block of `dual_bound_lower`; ``high``: all p ≥ ½ (complementary form), ``discrete``: all m = 0."""
+def _unshifted(spectrum: LikelihoodSpectrum, p: Floats, u: Floats, *, high: bool) -> Floats:
+    """One block of `dual_bound_lower` at m = 0; ``high``: all p ≥ ½ (complementary form)."""
     t = np.exp(u)
     t_lower, t_upper = t * (1 - 2 * EXP_ERROR), t * (1 + 2 * EXP_ERROR)
     summation = (len(spectrum) + 8) * UNIT_ROUNDOFF
-    if discrete:
-        if high:  # Σ min(q, t p_k) − t (1 − p); 1 − p is exact
-            overlap = np.minimum(spectrum.adversarial_lower, t_lower[:, None] * spectrum.clean_lower)
-            return _difference(overlap.sum(axis=1) * (1 - summation), t_upper * (1.0 - p)) - normal.UNDERFLOW
-        # t p − Σ max(t p_k − q, 0); a little more than t p_k covers the rounding of product and difference
-        clean = (t_upper * (1 + 8 * UNIT_ROUNDOFF))[:, None] * spectrum.clean_upper
-        excess = np.maximum(clean - spectrum.adversarial_lower, 0.0).sum(axis=1)
-        lost = (excess + t_upper * spectrum.ratio_zero_upper) * (1 + summation)
-        return _difference(t_lower * p, lost) - normal.UNDERFLOW
-    scaled = (u[:, None] - spectrum.log_ratio) / m[:, None]
-    half = (m * (0.5 + 2.0**-51))[:, None]  # a little more than m/2: covers the rounding of the arguments
-    accepted = _sum_lower(normal.cdf_lower(scaled - half), spectrum.adversarial_lower, summation)
-    if high:
-        rejected = _sum_lower(normal.cdf_lower(-scaled - half), spectrum.clean_lower, summation)
-        slack = step_down(rejected - (1.0 - p))
-    else:
-        below = normal.cdf_upper(scaled + half) @ spectrum.clean_upper * (1 + summation)
-        slack = step_down(p - step_up(below + normal.UNDERFLOW + spectrum.ratio_zero_upper))
-    exchanged = slack * np.where(slack < 0.0, t_upper, t_lower)
-    rounding = 4 * UNIT_ROUNDOFF * (accepted + np.abs(exchanged)) + normal.UNDERFLOW
-    mismatch = t_upper * _mismatch(spectrum, m, u)
-    return step_down((accepted + exchanged) - (rounding + mismatch))
-
-
-def _sum_lower(weights: Floats, masses: Floats, summation: float) -> Floats:
-    total = np.maximum(weights, 0.0, out=weights) @ masses
-    return np.maximum(total * (1 - summation) - normal.UNDERFLOW, 0.0)
+    if high:  # Σ min(q, t p_k) − t (1 − p); 1 − p is exact
+        overlap = np.minimum(spectrum.adversarial_lower, t_lower[:, None] * spectrum.clean_lower)
+        return _difference(overlap.sum(axis=1) * (1 - summation), t_upper * (1.0 - p)) - UNDERFLOW
+    # t p − Σ max(t p_k − q, 0); a little more than t p_k covers the rounding of product and difference
+    clean = (t_upper * (1 + 8 * UNIT_ROUNDOFF))[:, None] * spectrum.clean_upper
+    excess = np.maximum(clean - spectrum.adversarial_lower, 0.0).sum(axis=1)
+    lost = (excess + t_upper * spectrum.ratio_zero_upper) * (1 + summation)
+    return _difference(t_lower * p, lost) - UNDERFLOW
 
 
 def _difference(gain_lower: Floats, loss_upper: Floats) -> Floats:
     return step_down(step_down(gain_lower) - step_up(loss_upper))
-
-
-def _mismatch(spectrum: LikelihoodSpectrum, m: Floats, u: Floats) -> Floats:
-    """Loss, in units of t, from thresholds u − ℓ_k that were rounded: δ·min(1, δ/m), δ their error.
-
-    The factor 2 covers e^δ − 1 ≤ 2δ for δ ≤ 1; a larger error (|ℓ| beyond 1e14) leaves no bound.
-    """
-    farthest = float(np.abs(spectrum.log_ratio).max(initial=0.0))
-    error = 2 * (spectrum.log_ratio_error + UNIT_ROUNDOFF * (np.abs(u) + farthest))
-    return np.where(error < 1.0, error * np.minimum(1.0, error / m), np.inf)

@@ -7,21 +7,24 @@ apart unless all of them are masked: clean mass 1 − β^d at ratio 0 and β^d a
 from __future__ import annotations
 
 import dataclasses
-import decimal
+import functools
 from collections.abc import Sequence
-from typing import ClassVar
+from fractions import Fraction
+from typing import Any, ClassVar
 
 import numpy as np
 
-from hybridcert.certificate.directed import WIDE, enclose
+from hybridcert.certificate.channel import ChannelPair
 from hybridcert.certificate.spectrum import LikelihoodSpectrum
 from hybridcert.errors import ParameterError
-from hybridcert.kernels.discrete import Codes, check_beta, check_budget, check_threat, corrupted
-from hybridcert.threats import DiscreteSurface, DiscreteThreat, Fields, Substitution
+from hybridcert.kernels.discrete import Codes, Positions, check_beta, real
+from hybridcert.kernels.draws import corrupted
+from hybridcert.kernels.positions import SizedPositionKernel
+from hybridcert.threats import DiscreteSurface
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Absorbing:
+class Absorbing(SizedPositionKernel):
     """Replace each eligible symbol by the mask with probability ``beta``.
 
     Parameters
@@ -42,30 +45,28 @@ class Absorbing:
 
     def spectrum(self, positions: int) -> LikelihoodSpectrum:
         """Return the likelihood spectrum when exactly ``positions`` positions differ."""
-        if positions < 0:
-            raise ParameterError(f"positions must be an integer >= 0, got {positions!r}")
-        if positions == 0:
-            return LikelihoodSpectrum.identity()
-        masked = WIDE.power(decimal.Decimal(self.beta), positions)
-        lower, upper = enclose([masked])
-        return LikelihoodSpectrum.build(
-            (),
-            np.zeros((1, 0), dtype=np.int64),
-            clean=(lower, upper),
-            adversarial_lower=lower.copy(),
-            ratio_zero_upper=float(enclose([WIDE.subtract(1, masked)])[1][0]),
-        )
+        return _pair(self.beta).spectrum(positions)
 
-    def spectra(
-        self, threat: DiscreteThreat, d: int, alphabet_sizes: Sequence[int]
-    ) -> list[LikelihoodSpectrum]:
-        """Return the one worst case: all d changes count alike, whatever the alphabets."""
-        check_threat(self.name, threat, (Substitution, Fields))
-        check_budget(d, len(alphabet_sizes))
-        return [self.spectrum(d)]
+    def exposure_of_sizes(self, alphabet_sizes: Sequence[int]) -> Positions:
+        """Return the exposure of any input over these alphabets: only the number of positions counts."""
+        return (("symbol", len(alphabet_sizes)),) if len(alphabet_sizes) else ()
+
+    def options(self, position_class: Any) -> tuple[ChannelPair, ...]:
+        """Return the one option of every position."""
+        del position_class
+        return (_pair(self.beta),)
+
+    def parameters(self) -> dict[str, object]:
+        """Return the parameters as plain values by name."""
+        return {"beta": self.beta}
+
+    def law_parameters(self) -> dict[str, object]:
+        """Return the parameters as an issued certificate states them."""
+        return {"beta": real(self.beta)}
 
     def check_surface(self, surface: DiscreteSurface) -> None:
         """Raise ParameterError unless the classifier understands a mask symbol."""
+        SizedPositionKernel.check_surface(self, surface)
         if not surface.mask:
             raise ParameterError(
                 "the absorbing kernel needs a classifier with a mask symbol, this one has none: use "
@@ -78,3 +79,9 @@ class Absorbing:
         for position, size in enumerate(alphabet_sizes):
             noisy[corrupted(self.beta, len(noisy), stream), position] = size
         return noisy
+
+
+@functools.lru_cache(maxsize=256)
+def _pair(beta: float) -> ChannelPair:
+    masked = Fraction(beta)
+    return ChannelPair.of([(masked, masked), (1 - masked, Fraction(0)), (Fraction(0), 1 - masked)])

@@ -3,38 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from fractions import Fraction
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from hybridcert.certificate.spectrum import LikelihoodSpectrum
+from hybridcert.certificate.candidate import AttackSet
 from hybridcert.errors import ParameterError
 from hybridcert.threats import DiscreteSurface, DiscreteThreat
 
 Codes = npt.NDArray[np.int64]
-"""Symbols as integers from 0 to alphabet size − 1, shape (copies, positions)."""
+"""Symbols as integers from 0 to alphabet size − 1, shape (copies, positions) unless said otherwise."""
+
+Exposure = Any
+"""What about an input matters for its spectra, hashable. For noise on fixed positions: pairs (class of
+position, count), sorted, whose counts add up to the eligible positions."""
+
+Positions = tuple[tuple[Any, int], ...]
+"""The exposure of kernels on fixed positions."""
 
 
 class DiscreteKernel(Protocol):
-    """Noise on symbols: immutable, its meaning fixed at construction."""
+    """Noise on symbols: immutable and hashable, its meaning fixed at construction."""
 
     @property
     def name(self) -> str:
         """Command-line name."""
 
-    @property
-    def beta(self) -> float:
-        """Corruption rate."""
+    def __hash__(self) -> int:
+        """Return a hash by value."""
 
-    def spectra(
-        self, threat: DiscreteThreat, d: int, alphabet_sizes: Sequence[int]
-    ) -> list[LikelihoodSpectrum]:
-        """Return the candidates of the worst case at budget ``d`` over positions of the given sizes.
+    def exposure(self, codes: Codes, alphabet_sizes: Sequence[int]) -> Exposure:
+        """Return what about one input matters for its spectra.
 
-        The certified value is the minimum over the candidates. Raises ParameterError when the kernel
-        cannot serve the threat or ``d`` exceeds the number of positions.
+        Parameters
+        ----------
+        codes : int array, shape (positions,)
+            Symbols of the input at its eligible positions.
+        alphabet_sizes : sequence of int, length positions
         """
+
+    def candidates(self, threat: DiscreteThreat, d: int, exposure: Exposure) -> AttackSet:
+        """Return the candidates of the worst case at budget ``d``, for inputs of that exposure.
+
+        The certified value is the minimum over the candidates. Where fewer than ``d`` positions can be
+        changed all of them change. Raises ParameterError when the kernel cannot serve the threat or ``d``
+        exceeds the number of positions.
+        """
+
+    def law(self, exposure: Exposure) -> dict[str, object]:
+        """Return the kernel and the positions as an issued certificate states them, JSON-ready."""
+
+    def parameters(self) -> dict[str, object]:
+        """Return the parameters as plain values by name."""
 
     def check_surface(self, surface: DiscreteSurface) -> None:
         """Raise ParameterError when the noise makes no sense on such a modality."""
@@ -43,17 +65,22 @@ class DiscreteKernel(Protocol):
         """Return noisy copies of ``codes``, shape (copies, positions), drawn from ``stream``."""
 
 
+def real(value: float | Fraction) -> str:
+    """Write a number as an issued certificate does: a float by its bits, a rational as a quotient."""
+    return str(value) if isinstance(value, Fraction) else float(value).hex()
+
+
 def check_beta(beta: float) -> None:
     """Raise ParameterError unless ``beta`` is in (0, 1]."""
     if not 0.0 < beta <= 1.0:
         raise ParameterError(f"beta must be in (0, 1], got {beta!r}")
 
 
-def check_budget(d: int, positions: int) -> None:
-    """Raise ParameterError unless ``d`` changes fit into ``positions`` eligible positions."""
+def check_budget(d: int, positions: int | None) -> None:
+    """Raise ParameterError unless ``d`` changes fit into ``positions`` positions (None: any number)."""
     if d < 0:
         raise ParameterError(f"d must be an integer >= 0, got {d!r}")
-    if d > positions:
+    if positions is not None and d > positions:
         raise ParameterError(f"d must be at most the number of eligible positions, {positions}, got {d}")
 
 
@@ -62,22 +89,3 @@ def check_threat(kernel: str, threat: DiscreteThreat, served: tuple[type[Discret
     if not isinstance(threat, served):
         names = " or ".join(kind.name for kind in served)
         raise ParameterError(f"the {kernel} kernel certifies against {names}, got threat {threat.name}")
-
-
-def corrupted(beta: float, copies: int, stream: np.random.Generator) -> npt.NDArray[np.bool_]:
-    """Draw ``copies`` independent events of probability ``beta``.
-
-    64 random bits are compared with β·2⁶⁴. Where they hit its whole part, and β < 2⁻¹² leaves a fraction,
-    64 more bits decide, so the rate is β to within 2⁻¹²⁸.
-    """
-    scaled = beta * 2.0**64  # a power of two: exact
-    whole = int(scaled)
-    if whole == 2**64:
-        return np.ones(copies, dtype=np.bool_)
-    bits = stream.integers(0, 2**64, size=copies, dtype=np.uint64)
-    events = bits < np.uint64(whole)
-    fraction = int((scaled - whole) * 2.0**64)
-    if fraction:
-        ties = np.flatnonzero(bits == np.uint64(whole))
-        events[ties] = stream.integers(0, 2**64, size=ties.size, dtype=np.uint64) < np.uint64(fraction)
-    return events

@@ -10,13 +10,17 @@ import numpy as np
 import numpy.typing as npt
 
 from hybridcert.errors import DataError, ParameterError
+from hybridcert.kernels.continuous import ContinuousKernel
+from hybridcert.kernels.deletion import PADDING, RandomDeletion
 from hybridcert.kernels.discrete import DiscreteKernel
 from hybridcert.kernels.gaussian import GaussianNoise
+from hybridcert.kernels.laplace import LaplaceNoise
 from hybridcert.sampling.classifier import Batch
-from hybridcert.sampling.streams import RowStreams, Stage
+from hybridcert.sampling.streams import RowStreams, Stage, symbol_counts
 from hybridcert.threats import ContinuousSurface, DiscreteSurface, Surface
 
-Kernel = DiscreteKernel | GaussianNoise
+ContinuousNoise = GaussianNoise | LaplaceNoise
+Kernel = DiscreteKernel | ContinuousNoise
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -46,11 +50,23 @@ class SmoothingNoise:
             if surface is None:
                 known = ", ".join(sorted(self.surfaces))
                 raise ParameterError(f"noise names modality {name!r}, the classifier has: {known}")
-            if isinstance(surface, ContinuousSurface) != isinstance(kernel, GaussianNoise):
+            if isinstance(surface, ContinuousSurface) and isinstance(kernel, ContinuousNoise):
+                kernel.check_surface(surface)
+            elif isinstance(surface, DiscreteSurface) and not isinstance(kernel, ContinuousNoise):
+                kernel.check_surface(surface)
+                if surface.sequence and not isinstance(kernel, RandomDeletion):
+                    raise ParameterError(
+                        f"modality {name!r} is a sequence of any length: the {kernel.name} kernel needs "
+                        "fixed positions over a declared alphabet; use RandomDeletion"
+                    )
+            else:
                 kind = "continuous" if isinstance(surface, ContinuousSurface) else "discrete"
                 raise ParameterError(f"modality {name!r} is {kind}: the {kernel.name} kernel does not fit")
-            if isinstance(surface, DiscreteSurface) and not isinstance(kernel, GaussianNoise):
-                kernel.check_surface(surface)
+
+    @property
+    def continuous(self) -> dict[str, ContinuousKernel]:
+        """Kernels of the continuous modalities by name, sorted."""
+        return {n: k for n, k in sorted(self.kernels.items()) if isinstance(k, ContinuousNoise)}
 
     def check_inputs(self, inputs: Batch) -> None:
         """Raise DataError unless the eligible codes lie in their alphabets, which the laws rely on."""
@@ -58,8 +74,15 @@ class SmoothingNoise:
             surface = self.surfaces[name]
             if not isinstance(surface, DiscreteSurface):
                 continue
-            least = -1 if surface.sequence else 0
+            width = inputs[name].shape[1]
+            if surface.sequence and width > len(surface.alphabet_sizes):
+                raise DataError(
+                    f"modality {name!r}: must have at most {len(surface.alphabet_sizes)} symbols, got {width}"
+                )
+            least = PADDING if surface.sequence else 0
             for position, size in zip(surface.eligible, surface.eligible_sizes, strict=True):
+                if surface.sequence and position >= width:
+                    break  # the array is as wide as the longest of these inputs
                 codes = inputs[name][:, position]
                 wrong = (codes < least) | (codes >= size)
                 if wrong.any():
@@ -67,6 +90,20 @@ class SmoothingNoise:
                         f"modality {name!r}, row {int(np.argmax(wrong))}, position {position}: code must be "
                         f"in [{least}, {size - 1}], got {codes[wrong][0]}"
                     )
+
+    def exposed(self, inputs: Batch, name: str, row: int) -> tuple[npt.NDArray[np.int64], tuple[int, ...]]:
+        """Return what noise and adversary reach in one row of a discrete modality: codes, alphabet sizes.
+
+        A sequence is reached as a whole, without the padding behind it.
+        """
+        surface = self.surfaces[name]
+        assert isinstance(surface, DiscreteSurface)
+        codes = inputs[name][row]
+        if not surface.sequence:
+            return codes[list(surface.eligible)], surface.eligible_sizes
+        counts = symbol_counts(inputs[name][row : row + 1])
+        assert counts is not None
+        return codes[: counts[0]], surface.alphabet_sizes[: counts[0]]
 
     def draw(
         self, inputs: Batch, row: int, copies: int, key: bytes, *, stage: Stage, block: int
@@ -81,8 +118,23 @@ class SmoothingNoise:
                 noisy[name] = tiled
                 continue
             stream = RowStreams.generator(key, stage=stage, block=block, modality=modality)
-            noisy[name] = _corrupt(tiled, kernel, self.surfaces[name], stream)
+            surface = self.surfaces[name]
+            if isinstance(surface, DiscreteSurface) and surface.sequence:
+                noisy[name] = self._shortened(inputs, name, row, copies, stream)
+            else:
+                noisy[name] = _corrupt(tiled, kernel, surface, stream)
         return noisy
+
+    def _shortened(
+        self, inputs: Batch, name: str, row: int, copies: int, stream: np.random.Generator
+    ) -> npt.NDArray[np.int64]:
+        """Draw copies of a sequence alone, so that the width of its array plays no part; then pad them."""
+        kernel = self.kernels[name]
+        assert isinstance(kernel, RandomDeletion)
+        codes, sizes = self.exposed(inputs, name, row)
+        result = np.full((copies, inputs[name].shape[1]), PADDING, dtype=np.int64)
+        result[:, : codes.size] = kernel.sample(np.tile(codes, (copies, 1)), sizes, stream)
+        return result
 
 
 def _corrupt(
@@ -92,7 +144,7 @@ def _corrupt(
     everything = len(columns) == tiled.shape[1]
     part = tiled if everything else tiled[:, columns]
     drawn: npt.NDArray[Any]
-    if isinstance(kernel, GaussianNoise):
+    if isinstance(kernel, ContinuousNoise):
         drawn = kernel.sample(part, stream)
     else:
         assert isinstance(surface, DiscreteSurface)

@@ -1,8 +1,9 @@
 """Counter-based random streams, keyed by what an input contains.
 
 The noise of an input depends on (seed, content of the row, stage, block, modality) and on nothing else: not
-on batch size, row order, worker or machine. Philox (Salmon et al. 2011) takes the key and the counter as
-they are, so streams need no state and never overlap: each has 2⁶⁴ steps of its own.
+on batch size, row order, worker or machine. Padding at the end of a row is no content: a sequence has one
+key whatever the width of the array that it stands in. Philox (Salmon et al. 2011) takes the key and the
+counter as they are, so streams need no state and never overlap: each has 2⁶⁴ steps of its own.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hybridcert.errors import ParameterError
+from hybridcert.kernels.deletion import PADDING
 from hybridcert.sampling.classifier import Batch
 
 
@@ -46,21 +48,33 @@ class RowStreams:
             raise ParameterError(f"seed must be an integer >= 0, got {self.seed!r}")
 
     def keys(self, inputs: Batch) -> list[bytes]:
-        """Return one 128-bit key per row; equal rows have equal keys."""
+        """Return one 128-bit key per row; equal rows have equal keys, up to `PADDING` at their ends.
+
+        Rows of one width stay distinct without their padding, so different rows have different inputs to
+        the hash.
+        """
         names = sorted(inputs)
         arrays = [_canonical(inputs[name]) for name in names]
-        header = repr(
-            (int(self.seed), [(n, a.dtype.str, a.shape[1:]) for n, a in zip(names, arrays, strict=True)])
-        )
-        return [
-            hashlib.blake2b(
-                b"".join(array[row].tobytes() for array in arrays),
-                digest_size=16,
-                salt=b"hybridcert",
-                key=hashlib.blake2b(header.encode()).digest(),
-            ).digest()
-            for row in range(len(arrays[0]))
-        ]
+        lengths = [symbol_counts(array) for array in arrays]
+        headers: dict[tuple[int | None, ...], bytes] = {}
+        keys = []
+        for row in range(len(arrays[0])):
+            ends = tuple(None if counts is None else int(counts[row]) for counts in lengths)
+            if ends not in headers:
+                headers[ends] = self._header(names, arrays, ends)
+            content = b"".join(a[row, :end].tobytes() for a, end in zip(arrays, ends, strict=True))
+            keys.append(
+                hashlib.blake2b(content, digest_size=16, salt=b"hybridcert", key=headers[ends]).digest()
+            )
+        return keys
+
+    def _header(
+        self, names: list[str], arrays: list[npt.NDArray[Any]], ends: tuple[int | None, ...]
+    ) -> bytes:
+        """Digest of the seed and of what tells the modalities' bytes apart: names, types, shapes."""
+        shapes = [a.shape[1:] if end is None else (end,) for a, end in zip(arrays, ends, strict=True)]
+        described = [(n, a.dtype.str, shape) for n, a, shape in zip(names, arrays, shapes, strict=True)]
+        return hashlib.blake2b(repr((int(self.seed), described)).encode()).digest()
 
     @staticmethod
     def generator(key: bytes, *, stage: Stage, block: int, modality: int) -> np.random.Generator:
@@ -74,3 +88,14 @@ def _canonical(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     if array.dtype.kind == "f":
         return np.ascontiguousarray(array + 0.0, dtype="<f8")
     return np.ascontiguousarray(array, dtype="<i8")
+
+
+def symbol_counts(array: npt.NDArray[Any]) -> npt.NDArray[np.intp] | None:
+    """Return how far each row of symbols reaches before `PADDING` alone is left; None for other arrays."""
+    if array.dtype.kind == "f" or array.ndim != 2:
+        return None
+    symbols = array != PADDING
+    width = array.shape[1]
+    if width == 0 or symbols[:, -1].all():
+        return np.full(len(array), width, dtype=np.intp)
+    return np.where(symbols.any(axis=1), width - symbols[:, ::-1].argmax(axis=1), 0)
