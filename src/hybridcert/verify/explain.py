@@ -1,0 +1,146 @@
+"""What a certificate guarantees, and what it does not, in plain sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from hybridcert.errors import DataError
+from hybridcert.verify.certificate import Certificate, Point
+from hybridcert.verify.decimals import shown_down
+from hybridcert.verify.frontier import shown_budget
+from hybridcert.verify.limits import PRECISIONS
+from hybridcert.verify.verdict import Verdict, read_certificate
+from hybridcert.verify.words import attack, cleaned, contract, counted, quoted
+
+_NORMS: Final = {"l2": "l2 norm", "l1": "l1 norm", "mahalanobis": "norm √Σ(δ_j/σ_j)² over all noisy features"}
+
+
+def explain(document: Mapping[str, object], verdict: Verdict) -> list[str]:
+    """Return lines that say what is guaranteed, against whom, how surely, how that was checked, and what is not.
+
+    Parameters
+    ----------
+    document
+        The certificate as parsed JSON.
+    verdict
+        What `verify_document` said of it. If it failed, the lines say so first, and what it merely claims.
+    """
+    lines = []
+    if not verdict.ok:
+        lines += ["NOT VALID: nothing below is proven.", *(f"  why: {reason}" for reason in verdict.reasons)]
+    try:
+        certificate = read_certificate(document)
+    except DataError:
+        return [*lines, "The document cannot be read, so there is nothing to explain."]
+    verb = "Guaranteed" if verdict.ok else "Claimed, not proven"
+    lines += [f"{verb}: {_claim(certificate)}", f"  for the input {_input(document)}."]
+    lines += ["Against any adversary who makes all of these changes at once:", *_adversary(certificate, document)]
+    lines.append("Within these budgets:")
+    lines += [f"  {_point(certificate, point)}" for point in certificate.points]
+    lines.append("How surely:")
+    lines += [f"  {line}" for line in _confidence(certificate, document)]
+    if verdict.ok:
+        lines += ["How this was checked:", *(f"  {line}" for line in _checks(certificate))]
+    lines += ["Not guaranteed:", *(f"  {line}" for line in _limits(certificate))]
+    lines += ["Assumptions that the document states:", *(f"  {line}" for line in _assumptions(document))]
+    return lines
+
+
+def _section(document: Mapping[str, object], name: str) -> Mapping[str, object]:
+    found = document[name]
+    assert isinstance(found, Mapping)
+    return found
+
+
+def _input(document: Mapping[str, object]) -> str:
+    found = _section(document, "input")
+    digest = found.get("digest")
+    named = quoted(found["index"]) if isinstance(found.get("index"), str) else "without a name"
+    return f"{named} (digest {quoted(digest)})" if isinstance(digest, str) else named
+
+
+def _claim(certificate: Certificate) -> str:
+    claim = certificate.claim
+    if claim.threshold is not None:
+        return f"the smoothed score of {quoted(claim.label)} stays above {shown_down(claim.threshold)}"
+    if claim.k == 1:
+        return f"{quoted(claim.label)} keeps the largest smoothed score of all {claim.classes} labels"
+    return f"{quoted(claim.label)} stays among the {claim.k} of {claim.classes} labels with the largest scores"
+
+
+def _adversary(certificate: Certificate, document: Mapping[str, object]) -> list[str]:
+    lines = [f"  {attack(modality)}" for modality in certificate.modalities]
+    norm = certificate.continuous.norm
+    law, threat = _section(document, "law"), _section(document, "threat")
+    names = {part: [quoted(entry["modality"]) for entry in law[part]] for part in ("discrete", "continuous")}  # type: ignore[attr-defined]
+    if norm != "none":
+        unit = threat["continuous"].get("unit")  # type: ignore[attr-defined]
+        in_unit = f", in {quoted(unit)}" if unit is not None else ""
+        changed = " and ".join(names["continuous"])
+        lines.append(f"  In {changed} any change whose {_NORMS[norm]} is at most the radius{in_unit}.")
+    threatened = {quoted(modality.law.modality) for modality in certificate.modalities}
+    still = [name for name in names["discrete"] if name not in threatened]
+    still += names["continuous"] if norm == "none" else []
+    if still:
+        lines.append(f"  {', '.join(still)}: no change at all.")
+    return lines
+
+
+def _point(certificate: Certificate, point: Point) -> str:
+    at = f"d = {shown_budget(point)}: " if certificate.modalities else ""
+    score = f"smoothed score of at least {shown_down(point.p_adv)} without a continuous change"
+    if point.radius is None:
+        return f"{at}not certified; {score}."
+    if certificate.continuous.norm == "none":
+        return f"{at}certified; {score}."
+    return f"{at}certified up to radius {shown_down(point.radius)}; {score}."
+
+
+def _confidence(certificate: Certificate, document: Mapping[str, object]) -> list[str]:
+    estimate, p_lower = certificate.estimate, shown_down(certificate.estimate.p_lower)
+    if estimate.alpha is None:
+        return [
+            f"No confidence is stated: that the clean score is at least {p_lower} is asserted by whoever issued",
+            "the document, and no count in it proves that.",
+        ]
+    confidence = _section(document, "scope").get("confidence")
+    return [
+        f"With confidence {confidence} over the draw of {counted(estimate.samples, 'noisy sample')},",
+        f"which put the clean score at {p_lower} or more. It holds for all budgets above at once, and for this",
+        "input alone: over many inputs, a share of up to 1 - confidence of such statements may fail.",
+    ]
+
+
+def _checks(certificate: Certificate) -> list[str]:
+    lines = [
+        "Recomputed from the document alone, in exact rationals and in balls that hold the exact values",
+        f"(up to {PRECISIONS[-1]} bits); nothing was searched for, and nothing of the issuer's code was used.",
+    ]
+    if certificate.estimate.alpha is not None:
+        lines.append("The binomial tail of the counts proves the clean score.")
+    witnesses = sum(len(point.witnesses) for point in certificate.points)
+    lines.append(f"The {counted(witnesses, 'listed change')} cover every attack within the budgets.")
+    lines.append("At each of them the dual bound D(log t) proves what is said, whatever the classifier.")
+    return lines
+
+
+def _limits(certificate: Certificate) -> list[str]:
+    lines = [contract(modality) for modality in certificate.modalities]
+    if certificate.continuous.norm != "none":
+        lines.append("The continuous noise is taken to be exact; it was drawn in floating point.")
+    lines += [
+        "The smoothed classifier that is served has to be the one that was sampled: the same model, noise, and",
+        "everything around them. A document cannot show that.",
+        "Modalities without a threat, and everything outside the stated region, must stay unchanged.",
+        "Nothing is said about any other input, nor that the label is the right one.",
+    ]
+    if certificate.estimate.alpha is None:
+        lines.append("The clean score is an assertion; if it is wrong, so is everything else.")
+    return lines
+
+
+def _assumptions(document: Mapping[str, object]) -> list[str]:
+    found = document["assumptions"]
+    assert isinstance(found, (list, tuple))
+    return [cleaned(assumption) for assumption in found]

@@ -1,0 +1,79 @@
+"""How large a certificate may be before it is refused: every loop of the verifier is bounded by one of these.
+
+A document from a stranger must be answered in seconds and in a bounded amount of memory, so whatever lies
+beyond a limit is refused with a reason, never half checked. The limits are far above what the package issues.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+DOCUMENT_BYTES: Final = 16 * 2**20
+"""One document: a line of a ``*.jsonl`` file, or an entry of a ``*.json`` list."""
+FILE_BYTES: Final = 64 * 2**20
+"""A ``*.json`` file, which is read as a whole; ``*.jsonl`` files are read line by line and may be longer."""
+DEPTH: Final = 32
+"""Nesting of lists and objects."""
+INTEGER_DIGITS: Final = 18
+"""Digits of a JSON integer."""
+REAL_CHARACTERS: Final = 2_000
+"""Characters of a real, and thus digits of a rational."""
+HEX_DIGITS: Final = 64
+"""Hexadecimal digits of a hexadecimal float."""
+HEX_EXPONENT: Final = 2_000
+"""Largest absolute binary exponent of a hexadecimal float."""
+LOG_T: Final = 2**40
+"""Largest absolute value of a witness u = log t."""
+
+SAMPLES: Final = 10**10
+"""Samples behind an estimate."""
+LABELS: Final = 1_000_000
+"""Labels of a top-k claim."""
+MODALITIES: Final = 64
+"""Discrete modalities; the same number of continuous ones."""
+SYMBOLS: Final = 10**15
+"""Alphabet sizes, sizes of noise sets, positions of a class, length of a sequence, features."""
+BUDGET: Final = 1_000_000
+"""Discrete budget d, and the positions that a listed change changes."""
+POINTS: Final = 100_000
+"""Points of a frontier."""
+WITNESSES: Final = 200_000
+"""Witnesses of all points of a document together."""
+MATRIX_ROWS: Final = 1_000
+"""Rows of a transition matrix."""
+MATRIX_BITS: Final = 10_000
+"""Bits of the denominator of a row's sum."""
+MATRIX_WORK: Final = 5_000_000
+"""Options times rows of a matrix, each counted once for every 500 bits of a weight."""
+OPTIONS: Final = 200_000
+"""Options of all classes of a modality together."""
+COMPARISONS: Final = 1_000_000
+"""Comparisons of two options to find out which changes are dominated."""
+CHANGES: Final = 100_000
+"""Changes that a cover must dominate, in all modalities together; ten times as many steps to list them."""
+MATCHINGS: Final = 1_000_000
+"""Position-by-position comparisons of a required change with a listed one."""
+LAWS_IN_CHANGE: Final = 1_000
+"""Different options that one change takes."""
+BASIS_WORK: Final = 1_000_000_000
+"""Square of the number of integers in the ratios of one change, times their bits."""
+
+ATOMS: Final = 2_000_000
+"""Atoms of a spectrum."""
+COEFFICIENT_BITS: Final = 2**29
+"""Atoms of a power times the bits of the precision."""
+PRODUCTS: Final = 5_000_000
+"""Multiplications of masses to build one spectrum."""
+ENVELOPE_LINES: Final = 100_000
+"""Supporting lines of an envelope."""
+ENVELOPE_WORK: Final = 2_000_000
+"""Lines times options of an envelope."""
+EVALUATIONS: Final = 4_000_000
+"""Atoms visited to check one document, weighted by the square of the precision over 128 bits."""
+EXACT_TAIL_BITS: Final = 20_000
+"""Samples times bits of the probability for which a binomial tail is summed exactly, to settle a tie."""
+EXACT_BITS: Final = 20_000_000
+"""Bits of the exact rationals that settle a tie."""
+
+PRECISIONS: Final = (128, 256, 512, 1024, 2048)
+"""Bits of the ball arithmetic, tried in turn until a comparison is decided; what stays open is refused."""

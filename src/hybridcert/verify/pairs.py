@@ -1,0 +1,78 @@
+"""One noisy symbol under the clean and under the adversarial input: an exact pair of laws."""
+
+from __future__ import annotations
+
+import bisect
+import functools
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from flint import fmpq
+
+from hybridcert.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """What a test can see of two laws P and Q: masses grouped by likelihood ratio Q/P.
+
+    ``atoms`` holds (ratio, clean mass, adversarial mass) for the ratios in (0, inf), ascending; ``zero`` is
+    the clean mass that the adversary never produces. Adversarial mass off the clean support is left out.
+    """
+
+    atoms: tuple[tuple[fmpq, fmpq, fmpq], ...]
+    zero: fmpq
+    key: int  # the hash, computed once: pairs are looked up far more often than made
+
+    def __hash__(self) -> int:
+        return self.key
+
+    @staticmethod
+    def of(outcomes: Iterable[tuple[fmpq, fmpq]]) -> Pair:
+        """Group outcomes (P, Q) by exact ratio and check that both laws sum to one."""
+        grouped: dict[fmpq, tuple[fmpq, fmpq]] = {}
+        zero = clean_sum = adversarial_sum = fmpq(0)
+        for clean, adversarial in outcomes:
+            if clean < 0 or adversarial < 0:
+                raise DataError("a law has a negative mass")
+            clean_sum, adversarial_sum = clean_sum + clean, adversarial_sum + adversarial
+            if clean == 0:
+                continue
+            if adversarial == 0:
+                zero = zero + clean
+                continue
+            ratio = adversarial / clean
+            p, q = grouped.get(ratio, (fmpq(0), fmpq(0)))
+            grouped[ratio] = (p + clean, q + adversarial)
+        if clean_sum != 1 or adversarial_sum != 1:
+            raise DataError("the masses of a law do not sum to one")
+        atoms = tuple((ratio, *grouped[ratio]) for ratio in sorted(grouped))
+        return Pair(atoms, zero, hash((atoms, zero)))
+
+    def missed(self, t: fmpq) -> fmpq:
+        """H(t) = Σ_z max(t P(z) − Q(z), 0), for t >= 0."""
+        below = bisect.bisect_left(self.atoms, t, key=lambda atom: atom[0])
+        clean, adversarial = _sums(self)[below]
+        return t * clean - adversarial
+
+
+@functools.lru_cache(maxsize=65536)
+def _sums(pair: Pair) -> tuple[tuple[fmpq, fmpq], ...]:
+    """Clean and adversarial masses of the lowest ratios, from ratio 0 upwards."""
+    clean, adversarial = pair.zero, fmpq(0)
+    sums = [(clean, adversarial)]
+    for _, p, q in pair.atoms:
+        clean, adversarial = clean + p, adversarial + q
+        sums.append((clean, adversarial))
+    return tuple(sums)
+
+
+@functools.lru_cache(maxsize=262144)
+def dominates(strong: Pair, weak: Pair) -> bool:
+    """Say whether every test is at least as good for the adversary under ``strong`` as under ``weak``.
+
+    That is H_strong(t) >= H_weak(t) for all t >= 0. Between two neighbouring ratios of ``strong`` its H is a
+    straight line and that of ``weak`` is convex, so the difference is smallest at those ratios or at t = 0,
+    where both vanish; beyond the largest one the slope of ``strong`` is 1, which no H exceeds.
+    """
+    return all(strong.missed(ratio) >= weak.missed(ratio) for ratio, _, _ in strong.atoms)
