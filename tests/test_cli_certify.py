@@ -50,6 +50,7 @@ def certified(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str,
 def test_a_run_directory_is_complete(certified: tuple[Path, dict[str, Any]]):
     out, printed = certified
     assert sorted(path.name for path in out.iterdir()) == [
+        "certificates.jsonl",
         "certified_accuracy.png",
         "config.yaml",
         "environment.json",

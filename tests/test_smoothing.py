@@ -219,7 +219,7 @@ def test_nothing_that_carries_the_guarantee_is_defaulted():
         smoothed().predict(rows(0.9))
     with pytest.raises(hc.ParameterError, match="seed is needed"):
         smoothed(samples=10, alpha=0.1).predict(rows(0.9))
-    with pytest.raises(TypeError):
+    with pytest.raises(hc.ParameterError, match="certify needs threshold"):
         smoothed().certify(rows(0.9), threat=None, samples=10, alpha=0.1, seed=0)
 
 

@@ -1,4 +1,5 @@
 from .adapters.dataframe import DataFrameClassifier as DataFrameClassifier
+from .adapters.text import TextClassifier as TextClassifier
 from .certificate.confidence import clopper_pearson_lower as clopper_pearson_lower
 from .certificate.confidence import clopper_pearson_upper as clopper_pearson_upper
 from .certificate.deployment import copies_for as copies_for
@@ -8,11 +9,14 @@ from .certificate.frontier import Radii as Radii
 from .certificate.frontier import Radius as Radius
 from .certificate.frontier import adversarial_value as adversarial_value
 from .certificate.frontier import radius as radius
+from .certificate.multiclass import TopRadii as TopRadii
+from .certificate.multiclass import radius_top as radius_top
 from .certificate.spectrum import LikelihoodSpectrum as LikelihoodSpectrum
 from .certificate.tradeoff import DualBound as DualBound
 from .certificate.tradeoff import Tradeoff as Tradeoff
 from .certificate.tradeoff import combined_shift as combined_shift
 from .certification import CertificationRun as CertificationRun
+from .errors import CertificateError as CertificateError
 from .errors import ConfigError as ConfigError
 from .errors import DataError as DataError
 from .errors import HybridCertError as HybridCertError
@@ -20,12 +24,24 @@ from .errors import ModelError as ModelError
 from .errors import ParameterError as ParameterError
 from .kernels.absorbing import Absorbing as Absorbing
 from .kernels.deletion import RandomDeletion as RandomDeletion
+from .kernels.fields import FieldReplacement as FieldReplacement
+from .kernels.flips import SparseFlips as SparseFlips
 from .kernels.gaussian import GaussianNoise as GaussianNoise
+from .kernels.laplace import LaplaceNoise as LaplaceNoise
+from .kernels.matrix import MatrixKernel as MatrixKernel
+from .kernels.randomized_response import RandomizedResponse as RandomizedResponse
+from .kernels.synonyms import SynonymReplacement as SynonymReplacement
 from .kernels.uniform import UniformReplacement as UniformReplacement
 from .smoothing import SmoothedClassifier as SmoothedClassifier
+from .threats import Additions as Additions
+from .threats import Deletion as Deletion
 from .threats import Edit as Edit
 from .threats import Fields as Fields
+from .threats import Flips as Flips
+from .threats import Indel as Indel
 from .threats import Insertion as Insertion
+from .threats import Removals as Removals
 from .threats import Substitution as Substitution
+from .verify import verify_document as verify_document
 
 __version__: str

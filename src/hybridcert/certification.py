@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from hybridcert.certificate.confidence import LabelBounds
 from hybridcert.certificate.directed import Bools, Floats
 from hybridcert.certificate.frontier import Radii
+from hybridcert.certificate.multiclass import TopRadii
+from hybridcert.documents.claims import Claim, ScoreAbove, TopK
+from hybridcert.documents.evidence import Estimate, JointAttack, PointEvidence, Setting
+from hybridcert.documents.frontier import frontier_section, sharpened
+from hybridcert.documents.issue import FILE_NAME, compose, write_certificates
 from hybridcert.errors import DataError, ParameterError
 
 if TYPE_CHECKING:
@@ -34,11 +41,14 @@ class BudgetPoint:
         Certified radii with their witnesses.
     p_adv : float array, shape (m,)
         Lower bound on the worst-case score at ε = 0, given also where nothing is certified.
+    attacks : tuple of JointAttack
+        For each case of the run, the candidates of the worst case.
     """
 
     d: Budget
-    radii: Radii
+    radii: Radii | TopRadii
     p_adv: Floats
+    attacks: tuple[JointAttack, ...]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -46,7 +56,7 @@ class CertificationRun:
     """Result of `SmoothedClassifier.certify`.
 
     With probability at least 1 − ``alpha`` over the samples, and for each input on its own, all its
-    certificates (every d, every ε up to the radius) hold together: they are functions of one bound p_lower.
+    certificates (every d, every ε up to the radius) hold together: they are functions of the same bounds.
 
     Attributes
     ----------
@@ -54,18 +64,26 @@ class CertificationRun:
         Labels.
     claimed, clean : int array, shape (m,)
         Index of the class that is certified, and of the base classifier's answer on the input itself.
-    successes : int array, shape (m,)
-        How many of the ``samples`` copies answered ``claimed``.
-    p_lower : float array, shape (m,)
-        One-sided Clopper–Pearson bound on the smoothed score of ``claimed``.
+    counts : int array, shape (m, classes)
+        How many of the ``samples`` copies gave each answer.
+    claim : ScoreAbove or TopK
+        What is certified: a score above a threshold, or a place among the k strongest labels.
+    bounds : LabelBounds
+        Clopper–Pearson bounds on the smoothed scores: of ``claimed`` from below and, for top-k claims, of
+        its strongest rivals from above.
     points : tuple of BudgetPoint
         One for every discrete budget, d = 0 first.
     modalities : tuple of str
         Attacked discrete modalities, in the order of the entries of a tuple-valued d.
     sigma, unit : float, str
-        Radii are ℓ₂ distances in ``unit``; ``sigma`` is the noise they scale with.
+        Radii are distances in ``unit``; ``sigma`` is the noise they scale with.
     index : array, shape (m,)
         Row labels of the inputs.
+    digests : sequence of str
+        Digest of each encoded input.
+    case : int array, shape (m,)
+    cases : tuple of Setting
+        Inputs whose noise and attacks look alike form a case.
     settings : mapping
         Noise, threat, seed and the like, as plain values.
     cost : mapping
@@ -75,16 +93,19 @@ class CertificationRun:
     classes: npt.NDArray[Any]
     claimed: npt.NDArray[np.intp]
     clean: npt.NDArray[np.intp]
-    successes: npt.NDArray[np.int64]
+    counts: npt.NDArray[np.int64]
     samples: int
     alpha: float
-    threshold: float
-    p_lower: Floats
+    claim: Claim
+    bounds: LabelBounds
     points: tuple[BudgetPoint, ...]
     modalities: tuple[str, ...]
     sigma: float
     unit: str
     index: npt.NDArray[Any]
+    digests: Sequence[str]
+    case: npt.NDArray[np.intp]
+    cases: tuple[Setting, ...]
     settings: Mapping[str, Any]
     cost: Mapping[str, Any]
 
@@ -96,6 +117,26 @@ class CertificationRun:
     def predictions(self) -> npt.NDArray[Any]:
         """Claimed label of every input; whether the claim holds even at ε = 0, d = 0 is in `point(0)`."""
         return np.asarray(self.classes[self.claimed])
+
+    @property
+    def successes(self) -> npt.NDArray[np.int64]:
+        """How many copies answered the claimed label, shape (m,)."""
+        return np.asarray(self.counts[np.arange(len(self)), self.claimed])
+
+    @property
+    def p_lower(self) -> Floats:
+        """Lower confidence bound on the smoothed score of the claimed label, shape (m,)."""
+        return self.bounds.p_lower
+
+    @property
+    def threshold(self) -> float | None:
+        """The score that has to be exceeded; None for top-k claims."""
+        return self.claim.threshold if isinstance(self.claim, ScoreAbove) else None
+
+    @property
+    def abstained(self) -> Bools:
+        """Inputs about which nothing is certified, not even the answer without any change, shape (m,)."""
+        return np.asarray(~self.points[0].radii.certified)
 
     def point(self, d: Budget) -> BudgetPoint:
         """Certificates at budget ``d``.
@@ -155,31 +196,96 @@ class CertificationRun:
                 "samples": self.samples,
                 "alpha": self.alpha,
                 "p_lower": self.p_lower,
-                "threshold": self.threshold,
             }
+            columns |= self._claim_columns()
             columns |= self._budget_columns(point.d)
             columns |= {
                 "certified": radii.certified,
-                "radius": pd.arrays.FloatingArray(radii.radius.copy(), ~radii.certified),
+                "radius": _where(radii.radius, radii.certified),
                 "unit": self.unit,
-                "shift": pd.arrays.FloatingArray(radii.shift.copy(), ~radii.certified),
-                "log_t": pd.arrays.FloatingArray(radii.log_t.copy(), ~radii.certified),
-                "p_adv": point.p_adv,
+                "shift": _where(radii.shift, radii.certified),
             }
+            for number, name in enumerate(("log_t", "log_t_rival")[: radii.log_t.ndim]):
+                columns[name] = _where(radii.log_t.reshape(len(self), -1)[:, number], radii.certified)
+            columns["p_adv"] = point.p_adv
             parts.append(pd.DataFrame(columns))
         return pd.concat(parts, ignore_index=True)
+
+    def _claim_columns(self) -> dict[Hashable, Any]:
+        if isinstance(self.claim, ScoreAbove):
+            return {"threshold": self.claim.threshold}
+        return {"p_upper": self.bounds.p_upper, "top_k": self.claim.k}
 
     def _budget_columns(self, d: Budget) -> dict[Hashable, Any]:
         if isinstance(d, int):
             return {"d": d}
         return {f"d_{name}": value for name, value in zip(self.modalities, d, strict=True)}
 
+    def certificates(self, provenance: Mapping[str, Any] | None = None) -> Iterator[dict[str, Any]]:
+        """Yield the issued certificate of every input (``docs/certificate-format.md``), each verified.
+
+        Parameters
+        ----------
+        provenance : mapping, optional
+            Added to what the run itself knows: digests of model and data, say.
+
+        Raises
+        ------
+        CertificateError
+            When a certificate does not verify; it is not issued.
+        """
+        known = {"package": f"hybridcert {version('hybridcert')}", **self.settings} | dict(provenance or {})
+        plain = json.loads(json.dumps(known, default=_plain), parse_float=str)  # documents hold no floats
+        proven: dict[tuple[int, ...], tuple[Estimate, list[dict[str, Any]]]] = {}
+        for row in range(len(self)):
+            setting, key = self.cases[self.case[row]], self._evidence_key(row)
+            if key not in proven:
+                estimate = sharpened(self._estimate(row), setting.claim)
+                proven[key] = estimate, frontier_section(setting, estimate, self._evidence(row))
+            estimate, frontier = proven[key]
+            subject = {
+                "index": str(self.index[row]),
+                "digest": self.digests[row],
+                "base_label": str(self.classes[self.clean[row]]),
+            }
+            label = str(self.classes[self.claimed[row]])
+            yield compose(setting, estimate, frontier, label=label, subject=subject, provenance=plain)
+
+    def _evidence_key(self, row: int) -> tuple[int, ...]:
+        """All that the frontier of an input depends on."""
+        counts = self.counts[row] if isinstance(self.claim, TopK) else self.successes[row : row + 1]
+        return (int(self.case[row]), int(self.claimed[row]), *map(int, counts))
+
+    def _estimate(self, row: int) -> Estimate:
+        top = isinstance(self.claim, TopK) and self.bounds.method != "clopper-pearson"
+        return Estimate(
+            self.bounds.method,
+            float(self.p_lower[row]),
+            float(self.bounds.p_upper[row]) if top else None,
+            int(self.samples),
+            float(self.alpha),
+            [int(count) for count in self.counts[row]],
+            int(self.claimed[row]),
+        )
+
+    def _evidence(self, row: int) -> list[PointEvidence]:
+        return [
+            PointEvidence(
+                d=list(point.d) if isinstance(point.d, tuple) else point.d,
+                certified=bool(point.radii.certified[row]),
+                radius=float(point.radii.radius[row]),
+                attack=point.attacks[self.case[row]],
+            )
+            for point in self.points
+        ]
+
     def save(self, directory: str | Path) -> Path:
-        """Write ``results.parquet`` and ``run.json`` into ``directory`` (made if missing); return it."""
+        """Write results.parquet, certificates.jsonl and run.json into ``directory`` (made if missing)."""
         frame, description = self.frame(), json.dumps(self.describe(), indent=2, default=_plain)
         target = Path(directory)
         target.mkdir(parents=True, exist_ok=True)
         frame.to_parquet(target / "results.parquet", index=False)
+        write_certificates(target / FILE_NAME, self.certificates())
         (target / "run.json").write_text(description + "\n", encoding="utf-8")
         return target
 
@@ -189,6 +295,7 @@ class CertificationRun:
             "inputs": len(self),
             "samples": self.samples,
             "alpha": self.alpha,
+            "claim": dataclasses.asdict(self.claim) | {"kind": self.claim.kind},
             "threshold": self.threshold,
             "sigma": self.sigma,
             "unit": self.unit,
@@ -228,6 +335,11 @@ class CertificationRun:
         axes.set_xlim(left=0.0)
         axes.legend()
         return figure
+
+
+def _where(values: Floats, present: Bools) -> pd.arrays.FloatingArray:
+    """Numbers that are missing where nothing is certified."""
+    return pd.arrays.FloatingArray(values.copy(), ~present)
 
 
 def _plain(value: Any) -> Any:

@@ -33,3 +33,7 @@ class ConfigError(HybridCertError, ValueError):
 
 class ModelError(HybridCertError):
     """A classifier broke its contract (labels, shapes, or two paths that disagree)."""
+
+
+class CertificateError(HybridCertError):
+    """A certificate is not confirmed by its verification."""

@@ -4,40 +4,50 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
 
-from hybridcert.certificate.directed import Floats
-from hybridcert.certificate.frontier import adversarial_value, radius
+import numpy as np
+import numpy.typing as npt
+
+from hybridcert.certificate.confidence import LabelBounds
+from hybridcert.certificate.frontier import Radii, adversarial_value, radius
+from hybridcert.certificate.multiclass import TopRadii, radius_top
 from hybridcert.certificate.spectrum import LikelihoodSpectrum
 from hybridcert.certification import BudgetPoint
+from hybridcert.documents.claims import Claim, ScoreAbove
+from hybridcert.documents.evidence import JointAttack, JointCandidate, Setting
 from hybridcert.errors import ParameterError
-from hybridcert.kernels.gaussian import GaussianNoise
+from hybridcert.kernels.continuous import JointBudget, joint_budget
+from hybridcert.kernels.discrete import DiscreteKernel
+from hybridcert.sampling.classifier import Batch
 from hybridcert.sampling.noise import SmoothingNoise
 from hybridcert.threats import ContinuousSurface, DiscreteSurface, DiscreteThreat
 
 Threat = DiscreteThreat | Mapping[str, DiscreteThreat] | None
 """One threat, one per discrete modality, or None: no discrete change at all (d = 0)."""
 
+Exposures = Mapping[str, Hashable]
+"""What about an input matters for its spectra, by discrete modality with noise."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class JointThreat:
-    """Discrete threats on named modalities, together with an ℓ₂ shift of every smoothed continuous one.
+    """Discrete threats on named modalities, together with a shift of every smoothed continuous one.
 
     Attributes
     ----------
     noise : SmoothingNoise
     threats : mapping of modality name to DiscreteThreat
-    sigma, unit : float, str
-        Radii are σ·shift. With several Gaussian modalities σ is 1 and a radius bounds √Σ(ε_i/σ_i)².
-    continuous : bool
-        Whether any continuous modality has noise; without, only ε = 0 can be certified.
+    budget : JointBudget
+        What a radius measures, and the shift it amounts to: radius = scale · shift.
+    unit : str
     """
 
     noise: SmoothingNoise
     threats: Mapping[str, DiscreteThreat]
-    sigma: float
+    budget: JointBudget
     unit: str
-    continuous: bool
 
     @staticmethod
     def of(noise: SmoothingNoise, threat: Threat) -> JointThreat:
@@ -71,35 +81,123 @@ class JointThreat:
                     f"threat names modality {name!r}, discrete modalities with noise: "
                     f"{', '.join(discrete) or 'none'}"
                 )
-        sigmas = {n: k.sigma for n, k in sorted(noise.kernels.items()) if isinstance(k, GaussianNoise)}
-        if len(sigmas) == 1:
-            [(name, sigma)] = sigmas.items()
-            surface = noise.surfaces[name]
-            assert isinstance(surface, ContinuousSurface)
-            return JointThreat(noise, threats, sigma, surface.unit, continuous=True)
-        unit = f"noise scales: √Σ(ε_i/σ_i)² over {', '.join(sigmas)}" if sigmas else "no continuous noise"
-        return JointThreat(noise, threats, 1.0, unit, continuous=bool(sigmas))
+        budget = joint_budget(noise.continuous)
+        return JointThreat(noise, threats, budget, _unit(noise, budget))
 
     @property
     def budgets(self) -> list[tuple[int, ...]]:
         """Every combination of budgets, one entry per threat; the empty tuple where there is none."""
         return list(itertools.product(*(range(threat.max_d + 1) for threat in self.threats.values())))
 
-    def spectra(self, budget: tuple[int, ...]) -> list[LikelihoodSpectrum]:
-        """Candidates of the worst case at a budget: one choice per modality, composed."""
-        candidates = [LikelihoodSpectrum.identity()]
-        for (name, threat), d in zip(self.threats.items(), budget, strict=True):
-            kernel, surface = self.noise.kernels[name], self.noise.surfaces[name]
-            assert isinstance(surface, DiscreteSurface)
-            assert not isinstance(kernel, GaussianNoise)
-            options = kernel.spectra(threat, d, surface.eligible_sizes)
-            candidates = [a.compose(b) for a in candidates for b in options]
-        return candidates
+    def exposures(self, inputs: Batch) -> tuple[list[Exposures], npt.NDArray[np.intp]]:
+        """Return the distinct cases among the inputs, and which case each input is."""
+        surfaces = self.noise.surfaces
+        names = [n for n in sorted(self.noise.kernels) if isinstance(surfaces[n], DiscreteSurface)]
+        rows = len(next(iter(inputs.values())))
+        known: dict[tuple[Hashable, ...], int] = {}
+        case = np.zeros(rows, dtype=np.intp)
+        for row in range(rows):
+            exposure = tuple(
+                self._kernel(name).exposure(*self.noise.exposed(inputs, name, row)) for name in names
+            )
+            case[row] = known.setdefault(exposure, len(known))
+        return [dict(zip(names, exposure, strict=True)) for exposure in known], case
 
-    def point(self, budget: tuple[int, ...], p_lower: Floats, threshold: float) -> BudgetPoint:
+    def attack(self, d: tuple[int, ...], exposures: Exposures) -> JointAttack:
+        """Candidates of the worst case at a budget: one choice per threatened modality, composed."""
+        parts = [
+            self._kernel(name).candidates(threat, budget, exposures[name])
+            for (name, threat), budget in zip(self.threats.items(), d, strict=True)
+        ]
+        candidates = [JointCandidate((), LikelihoodSpectrum.identity())]
+        for part in parts:
+            candidates = [
+                JointCandidate((*a.changes, b.change), a.spectrum.compose(b.spectrum))
+                for a in candidates
+                for b in part.candidates
+            ]
+        remarks = [part.worst_case for part in parts]
+        worst = next((r for r in ("envelope", "enumeration", "dominance") if r in remarks), "single")
+        return JointAttack(tuple(candidates), worst)
+
+    def point(
+        self,
+        d: tuple[int, ...],
+        claim: Claim,
+        bounds: LabelBounds,
+        cases: Sequence[Exposures],
+        case: npt.NDArray[np.intp],
+    ) -> BudgetPoint:
         """Certificates of all inputs at one budget."""
-        spectra = self.spectra(budget)
-        radii = radius(p_lower=p_lower, spectrum=spectra, sigma=self.sigma, threshold=threshold)
-        value, _ = adversarial_value(p_lower=p_lower, spectrum=spectra, sigma=self.sigma, epsilon=0.0)
-        d = budget if len(budget) > 1 else sum(budget)  # one threat: its d itself; none: 0
-        return BudgetPoint(d, radii if self.continuous else radii.without_radius(), value)
+        rows = case.size
+        attacks = tuple(self.attack(d, exposures) for exposures in cases)
+        certified, r, m = np.zeros(rows, dtype=np.bool_), np.zeros(rows), np.zeros(rows)
+        log_t, p_adv = np.zeros((rows, 1 if isinstance(claim, ScoreAbove) else 2)), np.zeros(rows)
+        for number, attack in enumerate(attacks):
+            part = np.flatnonzero(case == number)
+            found = self._radii(claim, bounds, part, attack)
+            certified[part], r[part], m[part] = found.certified, found.radius, found.shift
+            log_t[part] = found.log_t.reshape(part.size, -1)
+            p_adv[part] = adversarial_value(
+                p_lower=bounds.p_lower[part],
+                spectrum=[c.spectrum for c in attack.candidates],
+                sigma=self.budget.scale,
+                epsilon=0.0,
+                noise=self.budget.noise,
+            )[0]
+        if self.budget.norm == "none":  # no continuous feature has noise: what holds, holds at radius 0
+            r, m = np.zeros(rows), np.zeros(rows)
+        reported = d if len(d) > 1 else sum(d)  # one threat: its d itself; none: 0
+        radii: Radii | TopRadii
+        if isinstance(claim, ScoreAbove):
+            radii = Radii(certified=certified, radius=r, log_t=log_t[:, 0], shift=m)
+        else:
+            radii = TopRadii(certified=certified, radius=r, log_t=log_t, shift=m)
+        return BudgetPoint(reported, radii, p_adv, attacks)
+
+    def setting(self, claim: Claim, exposures: Exposures) -> Setting:
+        """The sections of a certificate that describe noise and threat, for one case."""
+        discrete = [
+            {"modality": name, **self._kernel(name).law(exposure)} for name, exposure in exposures.items()
+        ]
+        continuous = [
+            {"modality": name, **kernel.law(len(surface.eligible)), "unit": surface.unit}
+            for name, kernel in self.noise.continuous.items()
+            if isinstance(surface := self.noise.surfaces[name], ContinuousSurface)
+        ]
+        threats = [{"modality": name, **threat.described()} for name, threat in self.threats.items()]
+        return Setting(
+            claim,
+            {"discrete": discrete, "continuous": continuous},
+            {"discrete": threats, "continuous": {"norm": self.budget.norm, "unit": self.unit}},
+            "none" if self.budget.norm == "none" else self.budget.noise,
+            self.budget.scale,
+        )
+
+    def _radii(
+        self, claim: Claim, bounds: LabelBounds, part: npt.NDArray[np.intp], attack: JointAttack
+    ) -> Radii | TopRadii:
+        spectra = [candidate.spectrum for candidate in attack.candidates]
+        p_lower, scale, noise = bounds.p_lower[part], self.budget.scale, self.budget.noise
+        if isinstance(claim, ScoreAbove):
+            return radius(
+                p_lower=p_lower, spectrum=spectra, sigma=scale, threshold=claim.threshold, noise=noise
+            )
+        return radius_top(
+            p_lower=p_lower, p_upper=bounds.p_upper[part], spectrum=spectra, sigma=scale, noise=noise
+        )
+
+    def _kernel(self, name: str) -> DiscreteKernel:
+        kernel: Any = self.noise.kernels[name]
+        return kernel  # type: ignore[no-any-return]
+
+
+def _unit(noise: SmoothingNoise, budget: JointBudget) -> str:
+    names = list(noise.continuous)
+    if budget.norm == "none":
+        return "no continuous noise"
+    if budget.norm == "mahalanobis":
+        return f"noise scales: √Σ(δ_j/σ_j)² over {', '.join(names)}"
+    surface = noise.surfaces[names[0]]
+    assert isinstance(surface, ContinuousSurface)
+    return surface.unit

@@ -12,12 +12,12 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 
-from hybridcert.certificate.confidence import clopper_pearson_lower
+from hybridcert.certificate.confidence import LabelBounds, clopper_pearson_lower, label_bounds
 from hybridcert.certificate.ranges import check_open
 from hybridcert.certification import CertificationRun
+from hybridcert.documents.claims import Claim, ScoreAbove, TopK
 from hybridcert.errors import DataError, ModelError, ParameterError
 from hybridcert.joint_threat import JointThreat, Threat
-from hybridcert.kernels.gaussian import GaussianNoise
 from hybridcert.sampling.classifier import Classifier, TrainableClassifier
 from hybridcert.sampling.engine import Counts, Progress, check_samples, count_labels
 from hybridcert.sampling.noise import Kernel, SmoothingNoise
@@ -189,17 +189,18 @@ class SmoothedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         threat: Threat,
         samples: int,
         alpha: float,
-        threshold: float,
         seed: int,
+        threshold: float | None = None,
+        top_k: int | None = None,
         label: Any = None,
         selection_samples: int = 100,
         progress: Progress | None = None,
     ) -> CertificationRun:
-        """Certify every input against d discrete changes and an ℓ₂ shift, for all d up to the threat's.
+        """Certify every input against d discrete changes and a shift, for all d up to the threat's.
 
-        Guarantee: with probability at least 1 − ``alpha`` over the samples, for each input: every input that
-        differs in at most d discrete places and by at most the radius at d has a smoothed score of the
-        claimed class above ``threshold``.
+        Guarantee: with probability at least 1 − ``alpha`` over the samples, for each input: at every input
+        that differs in at most d discrete places and by at most the radius at d, the smoothed score of the
+        claimed class is above ``threshold``, or among the ``top_k`` largest.
 
         Parameters
         ----------
@@ -209,9 +210,13 @@ class SmoothedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         samples : int >= 1
             Noisy copies per input for the bound.
         alpha : float in (0, 1)
-        threshold : float in (0, 1)
-            0.5 keeps the majority class; for a filter see `threshold_for`.
         seed : int >= 0
+        threshold : float in (0, 1), optional
+            The score to exceed: 0.5 keeps the majority class; for a filter see `threshold_for`.
+        top_k : int in [1, classes), optional
+            Instead of a threshold: 1 for "the answer stays", against the runner-up rather than against
+            one half. A base classifier that abstains does so with a label of its own, which counts
+            against the claim like any other.
         label : optional
             The class to certify for every input. Without it the class is chosen per input from
             ``selection_samples`` separate copies (Cohen et al. 2019).
@@ -224,8 +229,8 @@ class SmoothedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """
         check_samples(samples)
         check_open("alpha", alpha)
-        check_open("threshold", threshold)
         base = self._base()
+        claim = _claim(threshold, top_k, len(base.classes_))
         noise = SmoothingNoise(self.noise, base.surfaces())
         joint = JointThreat.of(noise, threat)
         inputs = base.encode(X)
@@ -247,26 +252,29 @@ class SmoothedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             base, inputs, noise, samples=samples, seed=seed, stage=Stage.ESTIMATE, progress=progress
         )
         sampled = time.perf_counter()
-        successes = counts[np.arange(rows), claimed]
-        p_lower = clopper_pearson_lower(successes, samples, alpha)
-        points = tuple(joint.point(budget, p_lower, threshold) for budget in joint.budgets)
+        bounds = _bounds(claim, counts, claimed, alpha=alpha, samples=samples)
+        cases, case = joint.exposures(inputs)
+        points = tuple(joint.point(budget, claim, bounds, cases, case) for budget in joint.budgets)
         return CertificationRun(
             classes=classes,
             claimed=claimed,
             clean=clean,
-            successes=successes,
+            counts=counts,
             samples=samples,
             alpha=alpha,
-            threshold=threshold,
-            p_lower=p_lower,
+            claim=claim,
+            bounds=bounds,
             points=points,
             modalities=tuple(joint.threats),
-            sigma=joint.sigma,
+            sigma=joint.budget.scale,
             unit=joint.unit,
             index=np.asarray(getattr(X, "index", np.arange(rows))),
+            digests=[key.hex() for key in RowStreams(0).keys(inputs)],
+            case=case,
+            cases=tuple(joint.setting(claim, exposures) for exposures in cases),
             settings={
-                "noise": {n: {"kernel": k.name} | _parameters(k) for n, k in sorted(self.noise.items())},
-                "threat": {n: {"kind": t.name, "max_d": t.max_d} for n, t in joint.threats.items()},
+                "noise": {n: {"kernel": k.name} | k.parameters() for n, k in sorted(self.noise.items())},
+                "threat": {n: t.described() for n, t in joint.threats.items()},
                 "seed": seed,
                 "label": label,
                 "selection_samples": None if label is not None else selection_samples,
@@ -298,5 +306,19 @@ def _class_index(classes: npt.NDArray[Any], label: Any) -> int:
     return int(matches[0])
 
 
-def _parameters(kernel: Kernel) -> dict[str, float]:
-    return {"sigma": kernel.sigma} if isinstance(kernel, GaussianNoise) else {"beta": kernel.beta}
+def _claim(threshold: float | None, top_k: int | None, classes: int) -> Claim:
+    if (threshold is None) == (top_k is None):
+        raise ParameterError(
+            "certify needs threshold in (0, 1) or top_k in [1, classes), one of the two: "
+            f"got threshold={threshold!r}, top_k={top_k!r}"
+        )
+    return TopK(top_k, classes) if threshold is None and top_k is not None else ScoreAbove(threshold or 0.0)
+
+
+def _bounds(
+    claim: Claim, counts: Counts, claimed: npt.NDArray[np.intp], *, alpha: float, samples: int
+) -> LabelBounds:
+    if isinstance(claim, TopK):
+        return label_bounds(counts, claimed=claimed, k=claim.k, alpha=alpha, samples=samples)
+    p_lower = clopper_pearson_lower(counts[np.arange(len(counts)), claimed], samples, alpha)
+    return LabelBounds(p_lower, np.ones_like(p_lower), "clopper-pearson")

@@ -10,7 +10,7 @@ import resource
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,11 @@ import yaml
 
 from hybridcert.certification import CertificationRun
 from hybridcert.datasets.tables import Table
+from hybridcert.documents.issue import FILE_NAME, write_certificates
 from hybridcert.errors import DataError
 from hybridcert.experiments.sweep import SweepRun
 
-_PACKAGES = ("hybridcert", "numpy", "scipy", "pandas", "pyarrow", "scikit-learn")
+_PACKAGES = ("hybridcert", "numpy", "scipy", "pandas", "pyarrow", "python-flint", "scikit-learn")
 
 
 def check_vacant(out: Path) -> None:
@@ -77,8 +78,9 @@ def write_run(
     config: Mapping[str, Any],
     environment: Mapping[str, Any],
     extras: Sequence[Mapping[str, Any]] = (),
+    progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Write configuration, results and environment of one run into ``directory`` (made if missing).
+    """Write configuration, results, certificates and environment into ``directory`` (made if missing).
 
     Parameters
     ----------
@@ -86,6 +88,8 @@ def write_run(
         True labels.
     extras : mappings with title, text, columns and rows
         Further tables for the report.
+    progress : callable(done, total), optional
+        Told how many certificates are issued; each is verified before it is written.
     """
     directory.mkdir(exist_ok=True)
     (directory / "config.yaml").write_text(
@@ -94,6 +98,12 @@ def write_run(
     frame = run.frame()
     frame.insert(1, "target", np.tile(target, len(run.points)))
     frame.to_parquet(directory / "results.parquet", index=False)
+    provenance = {key: environment[key] for key in ("model", "packages")}
+    provenance["data"] = {"sha256": environment["data"].get("sha256")}
+    documents: Iterable[dict[str, Any]] = run.certificates(provenance)
+    if progress is not None:
+        documents = _counted(documents, len(run), progress)
+    write_certificates(directory / FILE_NAME, documents)
     write_json(directory / "run.json", run.describe())
     write_json(directory / "environment.json", environment)
     if extras:
@@ -145,6 +155,14 @@ def write_sweep_index(
 def write_json(path: Path, value: object) -> None:
     """Write one indented JSON document."""
     path.write_text(json.dumps(value, indent=2, default=str) + "\n", encoding="utf-8")
+
+
+def _counted(
+    documents: Iterable[dict[str, Any]], total: int, progress: Callable[[int, int], None]
+) -> Iterator[dict[str, Any]]:
+    for done, document in enumerate(documents, start=1):
+        yield document
+        progress(done, total)
 
 
 def _versions() -> dict[str, str]:

@@ -1,0 +1,178 @@
+"""From evidence to the numbers of a document: witnesses found in float64, last digits proven in balls.
+
+The library's directed float64 gives each bound to about 1e-12 from below. A document carries the largest
+float64 that its witness proves, so that a number moved up by one unit in the last place is refused. The
+arithmetic is the verifier's: what is written is what it will accept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from flint import arb, fmpq
+
+from hybridcert.certificate.tradeoff import worst_case_lower
+from hybridcert.documents.claims import Claim, ScoreAbove, TopK
+from hybridcert.documents.evidence import Estimate, JointCandidate, PointEvidence, Setting
+from hybridcert.documents.exact import float_below, hexadecimal, largest_float, least_float
+from hybridcert.errors import CertificateError
+from hybridcert.verify.balls import precision
+from hybridcert.verify.binomial import upper_tail
+from hybridcert.verify.duality import dual_value
+from hybridcert.verify.laws import spectrum_of
+
+_BITS = 256
+"""Precision of the balls; what is written here is decided again by the verifier."""
+
+Witness = float | None
+
+
+def sharpened(estimate: Estimate, claim: Claim) -> Estimate:
+    """Return the estimate with the tightest float64 bounds that its counts prove."""
+    if estimate.method == "given":
+        return estimate
+    with precision(_BITS):
+        return _sharpened(estimate, claim)
+
+
+def _sharpened(estimate: Estimate, claim: Claim) -> Estimate:
+    n, alpha = estimate.samples, estimate.alpha
+    assert n is not None
+    assert alpha is not None
+    level = exact(alpha)
+    own = estimate.counts[estimate.label_index]
+    upper = estimate.p_upper
+    if estimate.method == "clopper-pearson-bonferroni":
+        level /= len(estimate.counts)
+        assert isinstance(claim, TopK)
+        assert upper is not None
+        others = sorted((c for i, c in enumerate(estimate.counts) if i != estimate.label_index), reverse=True)
+        failures = n - others[claim.k - 1]
+        upper = least_float(lambda p: _left(level, failures, n, 1 - exact(p)), upper)
+    lower = largest_float(lambda p: _left(level, own, n, exact(p)), estimate.p_lower) if own else 0.0
+    if lower is None or (upper is None and estimate.p_upper is not None):
+        raise CertificateError("the confidence bound could not be proven: this is a defect, please report it")
+    return Estimate(estimate.method, lower, upper, n, alpha, estimate.counts, estimate.label_index)
+
+
+def frontier_section(
+    setting: Setting, estimate: Estimate, points: Sequence[PointEvidence]
+) -> list[dict[str, Any]]:
+    """Return the ``frontier`` section: every point with a witness for each candidate of its worst case.
+
+    Raises
+    ------
+    CertificateError
+        When ball arithmetic does not confirm a point; nothing may be issued then.
+    """
+    with precision(_BITS):
+        scores = _scores(setting, estimate)
+        return [_point(setting, scores, point) for point in points]
+
+
+def exact(value: float) -> fmpq:
+    """Return a float as the rational number it is."""
+    return fmpq(*float(value).as_integer_ratio())
+
+
+def _left(level: fmpq, successes: int, samples: int, p: fmpq) -> arb:
+    return arb(level) - upper_tail(successes, samples, p, _BITS)
+
+
+def _scores(setting: Setting, estimate: Estimate) -> list[float]:
+    """Clean scores that enter the dual bound: the label's own and, for top-k, what its rival leaves."""
+    if isinstance(setting.claim, ScoreAbove):
+        return [estimate.p_lower]
+    if estimate.p_upper is None:
+        return [estimate.p_lower, estimate.p_lower]
+    rest = 1 - exact(estimate.p_upper)
+    return [estimate.p_lower, float_below(arb(rest))]
+
+
+def _point(setting: Setting, scores: Sequence[float], point: PointEvidence) -> dict[str, Any]:
+    proofs = [_Proof(setting, candidate) for candidate in point.attack.candidates]
+    at_zero = [[proof.witness_at_zero(p) for p in scores] for proof in proofs]
+    values = [proof.dual(u[0], scores[0], 0.0) for proof, u in zip(proofs, at_zero, strict=True)]
+    p_adv = max(0.0, min(float_below(value) for value in values))
+    log_t: list[list[Witness] | None] = [None] * len(proofs)
+    radius: float | None = None
+    if point.certified:
+        shift = point.radius / setting.scale
+        found = at_zero if shift == 0.0 else [[proof.witness(p, shift) for p in scores] for proof in proofs]
+        radius = _largest_radius(setting, proofs, found, scores, point.radius)
+        if radius is None:
+            raise CertificateError(
+                f"radius {point.radius!r} at d = {point.d} is not confirmed in ball arithmetic: this is a "
+                "defect, please report it"
+            )
+        log_t = list(found)
+    return {
+        "d": point.d,
+        "certified": point.certified,
+        "radius": None if radius is None else hexadecimal(radius),
+        "p_adv": hexadecimal(p_adv),
+        "worst_case": point.attack.worst_case,
+        "witnesses": [
+            {"change": proof.change, "log_t": _written(u), "log_t_at_zero": _written(z)}
+            for proof, u, z in zip(proofs, log_t, at_zero, strict=True)
+        ],
+    }
+
+
+class _Proof:
+    """The dual bound of one candidate, in float64 to find witnesses and in balls to use them."""
+
+    def __init__(self, setting: Setting, candidate: JointCandidate) -> None:
+        self.change = [dict(change) for change in candidate.changes]
+        self._noise = setting.noise
+        self._spectrum = candidate.spectrum
+        self._exact = spectrum_of(setting.law, self.change, setting.threat, _BITS)
+
+    def witness(self, p: float, shift: float) -> Witness:
+        """Return log t near the optimum, or None where the bound is the trivial 0."""
+        noise = "laplace" if self._noise == "laplace" else "gaussian"
+        log_t = float(worst_case_lower(self._spectrum, p, shift, noise=noise).log_t)
+        return log_t if np.isfinite(log_t) else None
+
+    def witness_at_zero(self, p: float) -> Witness:
+        """Return log t near the optimum at shift 0, where it is the log ratio of an atom."""
+        found = self.witness(p, 0.0)
+        if found is None:
+            return None
+        ratios = self._spectrum.log_ratio
+        atom = float(ratios[np.abs(ratios - found).argmin()])
+        return atom if self.dual(atom, p, 0.0) >= self.dual(found, p, 0.0) else found
+
+    def dual(self, log_t: Witness, p: float, shift: fmpq | float) -> arb:
+        """Return D(log t; shift, p)."""
+        m = exact(shift) if isinstance(shift, float) else shift
+        return dual_value(self._exact, self._noise, m, log_t, exact(p), _BITS)
+
+
+def _largest_radius(
+    setting: Setting,
+    proofs: Sequence[_Proof],
+    found: Sequence[Sequence[Witness]],
+    scores: Sequence[float],
+    start: float,
+) -> float | None:
+    scale = exact(setting.scale)
+    needed = exact(setting.claim.threshold) if isinstance(setting.claim, ScoreAbove) else fmpq(1)
+
+    def spare(radius: float) -> arb:
+        shift = exact(radius) / scale
+        totals = [
+            sum((proof.dual(u, p, shift) for u, p in zip(witness, scores, strict=True)), arb(0))
+            for proof, witness in zip(proofs, found, strict=True)
+        ]
+        return min(totals, key=lambda total: float(total.mid())) - arb(needed)
+
+    if start == 0.0 or setting.noise == "none":
+        return 0.0 if spare(0.0) > 0 else None
+    return largest_float(spare, start)
+
+
+def _written(witness: Sequence[Witness] | None) -> list[str | None] | None:
+    return None if witness is None else [None if u is None else hexadecimal(u) for u in witness]

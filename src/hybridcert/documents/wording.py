@@ -1,0 +1,63 @@
+"""What a certificate says in words: over what its confidence holds, and what it takes for granted."""
+
+from __future__ import annotations
+
+from hybridcert.documents.evidence import Estimate, Setting
+from hybridcert.documents.exact import confidence_text
+
+_BY_KERNEL = {
+    "uniform": "Alphabet: at each changed position the adversary's symbol lies in the declared alphabet; "
+    "anything else is mapped or rejected before the noise.",
+    "absorbing": "The mask symbol cannot occur in an input before the noise.",
+    "deletion": "The classifier sees what is left of the sequence, closed up, and no trace of the rest.",
+    "flips": "Every eligible position holds 0 or 1, in the adversary's input too.",
+    "synonyms": "The adversary replaces words by listed synonyms only, and the noise sets are those of the "
+    "tables that the run used.",
+    "matrix": "The adversary makes listed substitutions only.",
+}
+_BY_KERNEL["fields"] = _BY_KERNEL["randomized-response"] = _BY_KERNEL["uniform"]
+
+
+def statement(estimate: Estimate) -> str:
+    """Say what the confidence means."""
+    if estimate.alpha is None:
+        return (
+            "The bound on the clean score is an assertion of whoever issued this document; the frontier "
+            "follows from it with certainty."
+        )
+    return (
+        f"With probability at least {confidence_text(estimate.alpha)} over the {estimate.samples} noise "
+        "samples, all points of this frontier hold together: they are functions of the same bounds on clean "
+        "scores. The statement is about this input alone; over several inputs the error probabilities add up."
+    )
+
+
+def assumptions(setting: Setting, estimate: Estimate) -> list[str]:
+    """List what the guarantee rests on and no document can prove."""
+    discrete, continuous = setting.law["discrete"], setting.law["continuous"]
+    found = []
+    if estimate.alpha is not None:
+        found.append(
+            "The counts come from independent draws of the noise described under law, made for this input "
+            "after the label, the noise and the threshold were fixed."
+        )
+    found.append("The base classifier answers each noisy copy on its own, by a fixed rule.")
+    for entry in discrete:
+        name = entry["modality"]
+        if entry["kernel"] != "deletion":
+            found.append(
+                f"Region: the defender knows which positions of modality {name!r} are eligible; all other "
+                "positions stay unchanged."
+            )
+        found.append(f"Modality {name!r}: {_BY_KERNEL[entry['kernel']]}")
+    attacked = {entry["modality"] for entry in setting.threat["discrete"]}
+    still = [entry["modality"] for entry in discrete if entry["modality"] not in attacked]
+    if still:
+        found.append(f"Modalities without a threat stay unchanged: {', '.join(map(repr, still))}.")
+    for entry in continuous:
+        found.append(
+            f"Modality {entry['modality']!r}: distances are measured where the noise is added, in "
+            f"{entry['unit']}; the noise is drawn in 64-bit floating point and taken as real-valued."
+        )
+    found.append("The deployed system runs the same classifier, preprocessing and numerical stack.")
+    return found
