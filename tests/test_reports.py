@@ -174,7 +174,8 @@ def test_report_writes_tables_figure_and_page(tmp_path: Path, capsys: pytest.Cap
     write(make_run(tmp_path), tmp_path)
     assert main(["report", str(tmp_path), "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
-    assert [Path(t).name for t in printed["tables"]] == ["certified_accuracy.csv", "radii.csv", "summary.csv"]
+    names = ["certified_accuracy.csv", "radii.csv", "summary.csv", "unsound_naive_product.csv"]
+    assert [Path(t).name for t in printed["tables"]] == names
     with Image.open(printed["figure"]) as image:
         assert image.width > 900
         assert len(image.convert("RGB").getcolors(maxcolors=1 << 24) or []) > 20
@@ -244,7 +245,13 @@ def test_the_multimodal_demo_reports_its_rivals(tmp_path: Path):
     write_demo(tmp_path, result)
     written = write_report(tmp_path)
     text = written.page.read_text(encoding="utf-8")
-    for phrase in ("drop the suffix", "Accuracy and false alarms", "replaced symbol", "image-text filter"):
+    for phrase in (
+        "drop the suffix",
+        "Accuracy and false alarms",
+        "replaced symbol",
+        "image-text filter",
+        "UNSOUND – not a certificate: the naive product",
+    ):
         assert phrase in text
     counts = pd.read_csv(written.tables[0]).pivot_table(index="d", columns="eps", values="certified")
     np.testing.assert_array_equal(counts.to_numpy(), result.frontier().to_numpy())

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hybridcert.baselines.naive_product import UNSOUND
 from hybridcert.certificate.directed import format_exact
 from hybridcert.cli.console import print_json
-from hybridcert.reports import wording
+from hybridcert.cli.filter_summary import filter_record, print_filter
+from hybridcert.reports import naive, wording
 from hybridcert.reports.run_data import RunData, SweepData, read_directory
 from hybridcert.reports.tables import certified_accuracy, certified_count, headline, percent, short_names
 
@@ -19,13 +21,20 @@ if TYPE_CHECKING:
 def print_summary(directory: Path, console: Console, *, as_json: bool) -> None:
     """Print what the run or sweep in a directory found, and where its report lies."""
     found = read_directory(directory)
-    if as_json:
+    if (found.runs[0] if isinstance(found, SweepData) else found).benign is not None:
+        if as_json:
+            print_json(filter_record(found, directory))
+        else:
+            print_filter(found, directory, console)
+    elif as_json:
         print_json(_record(found))
     elif isinstance(found, SweepData):
         for values, run in zip(found.values, found.runs, strict=True):
             pairs = zip(short_names(found.keys), values, strict=True)
             console.print("[bold]" + ", ".join(f"{key} = {value}" for key, value in pairs) + "[/]")
             _print_counts(run, console)
+            if naive.applies(run):
+                console.print(f"{UNSOUND}: {naive.counts(run)}\n", markup=False)
         console.print(wording.meaning(found.runs[0]), markup=False)
         console.print(f"\nreport: {directory / 'report.html'}", markup=False)
     else:
@@ -40,6 +49,8 @@ def print_run(run: RunData, console: Console) -> None:
     _print_counts(run, console)
     for extra in run.extras:
         _print_extra(extra, console)
+    if naive.applies(run):
+        _print_naive(run, console)
     cost = run.environment.get("cost")
     if cost:
         console.print(
@@ -100,6 +111,27 @@ def _print_extra(extra: Mapping[str, Any], console: Console) -> None:
     console.print()
 
 
+def _print_naive(run: RunData, console: Console) -> None:
+    """Print the rival that is wrong: one line per budget, after everything that is a certificate."""
+    from rich.table import Table
+
+    table = Table(
+        box=None,
+        pad_edge=False,
+        title=f"{UNSOUND}: the naive product, all ε > 0 together",
+        title_justify="left",
+        title_style="",
+    )
+    table.add_column("")
+    table.add_column("claims", justify="right")
+    table.add_column("not supported by the joint certificate", justify="right")
+    for name, rows in naive.by_budget(run):
+        table.add_row(name, str(rows["claimed"].sum()), str(rows["unsupported"].sum()))
+    console.print(table)
+    console.print(f"{naive.REASON} {naive.counts(run)}", markup=False)
+    console.print()
+
+
 def _share(count: int, inputs: int) -> str:
     return f"{count}/{inputs} ({percent(count, inputs)} %)"
 
@@ -117,6 +149,7 @@ def _record(found: RunData | SweepData) -> dict[str, Any]:
     counts = headline(found)
     table = certified_accuracy(found)
     points = table[[*found.budget_columns, "eps", "certified"]].to_dict("records")
+    claims = naive.naive_product(found)
     return {
         "directory": str(found.directory),
         "report": str(found.directory / "report.html"),
@@ -126,5 +159,11 @@ def _record(found: RunData | SweepData) -> dict[str, Any]:
         "abstained": counts.abstained,
         "constant_right": None if counts.constant is None else counts.constant[1],
         "certified": points,
+        "unsound_naive_product": {
+            "sound": False,
+            "guarantee": "none",
+            "claimed": int(claims["claimed"].sum()),
+            "unsupported": int(claims["unsupported"].sum()),
+        },
         "cost": dict(found.environment.get("cost", {})),
     }

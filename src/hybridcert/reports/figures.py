@@ -46,8 +46,8 @@ def run_figure(run: RunData, theme: Theme = LIGHT) -> bytes:
     axes.set_title(parameters(run.settings), color=theme.ink, fontsize=11)
     axes.set_xlabel(_x_label(run), color=theme.ink)
     axes.set_ylabel(_y_label(run), color=theme.ink)
-    _legend(axes, theme)
-    return _png(figure)
+    legend(axes, theme)
+    return png(figure)
 
 
 def sweep_figure(sweep: SweepData, theme: Theme = LIGHT) -> bytes:
@@ -72,8 +72,8 @@ def sweep_figure(sweep: SweepData, theme: Theme = LIGHT) -> bytes:
     figure.suptitle(parameters(kept), color=theme.ink, fontsize=11)
     figure.supxlabel(_x_label(first), color=theme.ink, fontsize=10)
     figure.supylabel(_y_label(first), color=theme.ink, fontsize=10)
-    _legend(grid[0, -1], theme)
-    return _png(figure)
+    legend(grid[0, -1], theme)
+    return png(figure)
 
 
 def parameters(settings: Mapping[str, Any]) -> str:
@@ -99,6 +99,11 @@ def _draw(axes: Axes, run: RunData, theme: Theme, *, names: Sequence[str], right
         x, y = _curve(run, budget, inputs)
         style = _DASHES[number % len(_DASHES)] if len(budgets) <= len(_DASHES) else "-"
         axes.plot(x, y, color=colour, label=name, linewidth=1.8, linestyle=style, drawstyle="steps-pre")
+    styled(axes, theme, right_end=right_end)
+
+
+def styled(axes: Axes, theme: Theme, *, right_end: float) -> None:
+    """Dress axes of percentages in the colours of a theme."""
     axes.set_xlim(0.0, right_end)
     axes.set_ylim(0.0, 100.0)
     axes.set_facecolor(theme.paper)
@@ -131,7 +136,8 @@ def _right_end(runs: Sequence[RunData]) -> float:
     return 1.05 * largest if largest > 0.0 else 1.0
 
 
-def _legend(axes: Axes, theme: Theme) -> None:
+def legend(axes: Axes, theme: Theme) -> None:
+    """Add a legend in the colours of a theme."""
     axes.legend(frameon=False, labelcolor=theme.ink, fontsize=9, loc="upper right")
 
 
@@ -147,7 +153,8 @@ def _symbol(key: str) -> str:
     return _SYMBOLS.get(key, key)
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
+    """Return a figure as PNG."""
     buffer = io.BytesIO()
     FigureCanvasAgg(figure)
     figure.savefig(buffer, format="png")

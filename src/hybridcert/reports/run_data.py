@@ -37,6 +37,10 @@ class RunData:
         Grid for tables.
     extras : tuple of mapping
         Further tables of the experiment, each with title, text, columns and rows.
+    benign : DataFrame or None
+        For a filter, hits among the noisy copies of inputs that should not be flagged (``benign.parquet``).
+    thresholds : tuple of float
+        Those to report for a filter, the run's own included; empty for other runs.
     """
 
     directory: Path
@@ -45,6 +49,8 @@ class RunData:
     environment: Mapping[str, Any]
     eps: tuple[float, ...]
     extras: tuple[Mapping[str, Any], ...]
+    benign: pd.DataFrame | None = None
+    thresholds: tuple[float, ...] = ()
 
     @property
     def title(self) -> str:
@@ -133,6 +139,8 @@ def read_run(directory: Path) -> RunData:
         optional["environment.json"] or {},
         _grid(directory / "config.yaml", results),
         tuple(optional["extras.json"] or ()),
+        _read_benign(directory / "benign.parquet"),
+        _thresholds(directory / "config.yaml", settings),
     )
 
 
@@ -162,6 +170,32 @@ def _read_results(path: Path) -> pd.DataFrame:
         reason = f"it has no column {lacking[0]!r}" if lacking else "it has no rows"
         raise DataError(f"{path} is not a result table: {reason}")
     return results
+
+
+def _read_benign(path: Path) -> pd.DataFrame | None:
+    if not path.is_file():
+        return None
+    try:
+        benign = pd.read_parquet(path)
+    except (OSError, ValueError, pyarrow.ArrowException) as error:
+        raise DataError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+    for column in ("target", "clean_label", "hits", "samples"):
+        if column not in benign or benign.empty:
+            raise DataError(f"{path} does not count false alarms: it has no {column!r}")
+    return benign
+
+
+def _thresholds(config: Path, settings: Mapping[str, Any]) -> tuple[float, ...]:
+    """The thresholds that the configuration asks for, and the run's own."""
+    own = settings.get("threshold")
+    found = set() if own is None else {float(own)}
+    if config.is_file():
+        try:
+            loaded = yaml.safe_load(config.read_text(encoding="utf-8"))
+            found |= {float(t) for t in loaded["report"]["thresholds"]}
+        except (yaml.YAMLError, KeyError, TypeError, ValueError):
+            pass
+    return tuple(sorted(found))
 
 
 def _read_json(path: Path) -> Any:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from hybridcert.certificate.directed import format_down
+from hybridcert.certificate.directed import Bools, format_down
 from hybridcert.reports.run_data import Budget, RunData, SweepData
 
 _DIGITS = 9
@@ -62,10 +63,15 @@ def _constant(target: pd.Series) -> tuple[str, int] | None:
 def reached(run: RunData, budget: Budget) -> npt.NDArray[np.float64]:
     """Radii, ascending, of the inputs that are certified at a budget and, if labels are known, right."""
     rows = run.at(budget)
-    counted = rows["certified"]
-    if run.has_target:
-        counted = counted & (rows["label"] == rows["target"])
-    return np.sort(rows["radius"].to_numpy(dtype=np.float64, na_value=0.0)[counted.to_numpy(dtype=bool)])
+    counted = rows["certified"].to_numpy(dtype=bool) & is_right(run, rows)
+    return np.sort(rows["radius"].to_numpy(dtype=np.float64, na_value=0.0)[counted])
+
+
+def is_right(run: RunData, rows: pd.DataFrame) -> Bools:
+    """Whether each row's label is the true one; yes throughout where true labels are not known."""
+    if not run.has_target:
+        return np.ones(len(rows), dtype=np.bool_)
+    return (rows["label"] == rows["target"]).to_numpy(dtype=bool)
 
 
 def certified_count(run: RunData, budget: Budget, eps: float) -> int:
@@ -123,11 +129,11 @@ def summary(run: RunData) -> pd.DataFrame:
     )
 
 
-def combined(sweep: SweepData) -> pd.DataFrame:
-    """Certified accuracy of all runs of a sweep in one table."""
+def combined(sweep: SweepData, table: Callable[[RunData], pd.DataFrame]) -> pd.DataFrame:
+    """Return one table, such as `certified_accuracy`, of all runs of a sweep, the swept values in front."""
     parts = []
     for values, run in zip(sweep.values, sweep.runs, strict=True):
-        part = certified_accuracy(run)
+        part = table(run)
         for at, (key, value) in enumerate(zip(short_names(sweep.keys), values, strict=True)):
             part.insert(at, key, [value] * len(part))
         parts.append(part)

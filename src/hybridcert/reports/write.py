@@ -10,7 +10,8 @@ from pathlib import Path
 import pandas as pd
 
 from hybridcert.errors import DataError
-from hybridcert.reports import figures, page, tables
+from hybridcert.reports import figures, filter_figures, filter_page, naive, page, tables
+from hybridcert.reports.filter import Filter, filter_inputs
 from hybridcert.reports.run_data import RunData, SweepData, read_directory
 
 
@@ -45,19 +46,45 @@ def write_report(directory: Path) -> ReportFiles:
 
 
 def _write_run(run: RunData) -> ReportFiles:
+    found = Filter.of(run)
+    if found is not None:
+        return _write_filter(run, found)
     light, dark = figures.run_figure(run, figures.LIGHT), figures.run_figure(run, figures.DARK)
     contents = {
         "certified_accuracy": tables.certified_accuracy(run),
         "radii": tables.radii(run),
         "summary": tables.summary(run),
     }
+    if naive.applies(run):
+        contents["unsound_naive_product"] = naive.naive_product(run)
     return _write(run.directory, page.run_page(run, light=light, dark=dark), light, contents)
 
 
+def _write_filter(run: RunData, found: Filter) -> ReportFiles:
+    light, dark = (filter_figures.run_figure(run, found, theme) for theme in (figures.LIGHT, figures.DARK))
+    text = filter_page.run_page(run, found, light=light, dark=dark)
+    return _write(run.directory, text, light, {"filter": found.frame(), "inputs": filter_inputs(run)})
+
+
+def _write_filter_sweep(sweep: SweepData, found: list[Filter]) -> ReportFiles:
+    names = [filter_page.name_of(sweep, number) for number in range(len(found))]
+    light, dark = (filter_figures.sweep_figure(names, found, t) for t in (figures.LIGHT, figures.DARK))
+    text = filter_page.sweep_page(sweep, found, light=light, dark=dark)
+    by_run = dict(zip((run.directory for run in sweep.runs), found, strict=True))
+    contents = {"filter": tables.combined(sweep, lambda run: by_run[run.directory].frame())}
+    return _write(sweep.directory, text, light, contents)
+
+
 def _write_sweep(sweep: SweepData) -> ReportFiles:
+    filters = [found for run in sweep.runs if (found := Filter.of(run)) is not None]
+    if len(filters) == len(sweep.runs):
+        return _write_filter_sweep(sweep, filters)
     light, dark = figures.sweep_figure(sweep, figures.LIGHT), figures.sweep_figure(sweep, figures.DARK)
     text = page.sweep_page(sweep, light=light, dark=dark)
-    return _write(sweep.directory, text, light, {"certified_accuracy": tables.combined(sweep)})
+    contents = {"certified_accuracy": tables.combined(sweep, tables.certified_accuracy)}
+    if any(map(naive.applies, sweep.runs)):
+        contents["unsound_naive_product"] = tables.combined(sweep, naive.naive_product)
+    return _write(sweep.directory, text, light, contents)
 
 
 def _write(directory: Path, text: str, figure: bytes, contents: dict[str, pd.DataFrame]) -> ReportFiles:

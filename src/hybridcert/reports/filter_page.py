@@ -1,0 +1,84 @@
+"""The page of a filter's run, and of a sweep over filters."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+
+from hybridcert.reports import filter_wording, wording
+from hybridcert.reports.figures import parameters
+from hybridcert.reports.filter import Filter, combined_rows
+from hybridcert.reports.markup import bullets, document, escaped, lead, picture, plain_table
+from hybridcert.reports.page import facts
+from hybridcert.reports.run_data import RunData, SweepData
+from hybridcert.reports.tables import short_names
+
+
+def run_page(run: RunData, found: Filter, *, light: bytes, dark: bytes) -> str:
+    """Return the page of one run, with its figure inlined in two themes."""
+    title = f"Certified filter: {run.title}"
+    body = [
+        f"<h1>{escaped(title)}</h1>",
+        f'<p class="parameters">{escaped(parameters(run.settings))}</p>',
+        lead(filter_wording.result(run, found), wording.meaning(run)),
+        picture(light, dark, "Share of inputs certified at each budget d, one curve per threshold"),
+        "<h2>False alarms beside what is certified</h2>",
+        *_table([""], [found]),
+        "<h2>What is guaranteed</h2>",
+        bullets(filter_wording.guarantees(run, found)),
+        "<h2>What it rests on</h2>",
+        bullets(filter_wording.assumptions(run, found)),
+        "<h2>How it was made</h2>",
+        plain_table(["", ""], facts(run), kind="wide"),
+        (
+            '<p class="note">Every number of this page is in <code>tables/</code>, '
+            "<code>results.parquet</code> and <code>benign.parquet</code>.</p>"
+        ),
+    ]
+    return document(title, body)
+
+
+def sweep_page(sweep: SweepData, found: Sequence[Filter], *, light: bytes, dark: bytes) -> str:
+    """Return the page of a sweep: all thresholds of all runs in one table, with links to the runs' pages."""
+    title = f"Certified filter: {sweep.title}"
+    names = [name_of(sweep, number) for number in range(len(sweep.runs))]
+    links = [
+        f'<li><a href="{html.escape(run.directory.name, quote=True)}/report.html">{escaped(name)}</a>: '
+        f"{escaped(filter_wording.result(run, part))}</li>"
+        for name, run, part in zip(names, sweep.runs, found, strict=True)
+    ]
+    body = [
+        f"<h1>{escaped(title)}</h1>",
+        f'<p class="parameters">{len(sweep.runs)} runs over {escaped(", ".join(sweep.keys))}</p>',
+        picture(light, dark, "Share of inputs certified at each budget d, one panel per run"),
+        "<h2>False alarms beside what is certified</h2>",
+        *_table(names, found),
+        "<h2>Runs</h2>",
+        "<ul>" + "".join(links) + "</ul>",
+        "<h2>What is guaranteed</h2>",
+        bullets(filter_wording.guarantees(sweep.runs[0], found[0])),
+        "<h2>What it rests on</h2>",
+        bullets(
+            [
+                *filter_wording.assumptions(sweep.runs[0], found[0]),
+                (
+                    "Runs of a sweep are separate estimates. Choosing, per input, the run that certifies it "
+                    "best needs a correction for the number of runs."
+                ),
+            ]
+        ),
+    ]
+    return document(title, body)
+
+
+def name_of(sweep: SweepData, number: int) -> str:
+    """Spell the swept values of one run, such as "beta = 0.85"."""
+    pairs = zip(short_names(sweep.keys), sweep.values[number], strict=True)
+    return ", ".join(f"{key} = {value}" for key, value in pairs)
+
+
+def _table(names: Sequence[str], filters: Sequence[Filter]) -> list[str]:
+    return [
+        plain_table(filters[0].columns(), combined_rows(names, filters), kind="narrow"),
+        f'<p class="note">{escaped(filter_wording.columns_mean(filters[0]))}</p>',
+    ]
