@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hybridcert.certificate.candidate import AttackSet
 from hybridcert.certificate.confidence import LabelBounds
 from hybridcert.certificate.frontier import Radii, adversarial_value, radius
 from hybridcert.certificate.multiclass import TopRadii, radius_top
@@ -105,20 +106,13 @@ class JointThreat:
 
     def attack(self, d: tuple[int, ...], exposures: Exposures) -> JointAttack:
         """Candidates of the worst case at a budget: one choice per threatened modality, composed."""
-        parts = [
+        return _composed(self._parts(d, exposures))
+
+    def _parts(self, d: tuple[int, ...], exposures: Exposures) -> tuple[AttackSet, ...]:
+        return tuple(
             self._kernel(name).candidates(threat, budget, exposures[name])
             for (name, threat), budget in zip(self.threats.items(), d, strict=True)
-        ]
-        candidates = [JointCandidate((), LikelihoodSpectrum.identity())]
-        for part in parts:
-            candidates = [
-                JointCandidate((*a.changes, b.change), a.spectrum.compose(b.spectrum))
-                for a in candidates
-                for b in part.candidates
-            ]
-        remarks = [part.worst_case for part in parts]
-        worst = next((r for r in ("envelope", "enumeration", "dominance") if r in remarks), "single")
-        return JointAttack(tuple(candidates), worst)
+        )
 
     def point(
         self,
@@ -130,14 +124,18 @@ class JointThreat:
     ) -> BudgetPoint:
         """Certificates of all inputs at one budget."""
         rows = case.size
-        attacks = tuple(self.attack(d, exposures) for exposures in cases)
+        found = [self._parts(d, exposures) for exposures in cases]
+        distinct = {tuple(map(id, parts)): parts for parts in found}  # equal attack sets are one object
+        composed = {key: _composed(parts) for key, parts in distinct.items()}
+        number = {key: n for n, key in enumerate(composed)}
+        kind = np.array([number[tuple(map(id, parts))] for parts in found], dtype=np.intp)[case]
         certified, r, m = np.zeros(rows, dtype=np.bool_), np.zeros(rows), np.zeros(rows)
         log_t, p_adv = np.zeros((rows, 1 if isinstance(claim, ScoreAbove) else 2)), np.zeros(rows)
-        for number, attack in enumerate(attacks):
-            part = np.flatnonzero(case == number)
-            found = self._radii(claim, bounds, part, attack)
-            certified[part], r[part], m[part] = found.certified, found.radius, found.shift
-            log_t[part] = found.log_t.reshape(part.size, -1)
+        for n, attack in enumerate(composed.values()):
+            part = np.flatnonzero(kind == n)
+            radii = self._radii(claim, bounds, part, attack)
+            certified[part], r[part], m[part] = radii.certified, radii.radius, radii.shift
+            log_t[part] = radii.log_t.reshape(part.size, -1)
             p_adv[part] = adversarial_value(
                 p_lower=bounds.p_lower[part],
                 spectrum=[c.spectrum for c in attack.candidates],
@@ -148,12 +146,12 @@ class JointThreat:
         if self.budget.norm == "none":  # no continuous feature has noise: what holds, holds at radius 0
             r, m = np.zeros(rows), np.zeros(rows)
         reported = d if len(d) > 1 else sum(d)  # one threat: its d itself; none: 0
-        radii: Radii | TopRadii
+        attacks = tuple(composed[tuple(map(id, parts))] for parts in found)
         if isinstance(claim, ScoreAbove):
-            radii = Radii(certified=certified, radius=r, log_t=log_t[:, 0], shift=m)
-        else:
-            radii = TopRadii(certified=certified, radius=r, log_t=log_t, shift=m)
-        return BudgetPoint(reported, radii, p_adv, attacks)
+            one = Radii(certified=certified, radius=r, log_t=log_t[:, 0], shift=m)
+            return BudgetPoint(reported, one, p_adv, attacks)
+        two = TopRadii(certified=certified, radius=r, log_t=log_t, shift=m)
+        return BudgetPoint(reported, two, p_adv, attacks)
 
     def setting(self, claim: Claim, exposures: Exposures) -> Setting:
         """The sections of a certificate that describe noise and threat, for one case."""
@@ -201,3 +199,16 @@ def _unit(noise: SmoothingNoise, budget: JointBudget) -> str:
     surface = noise.surfaces[names[0]]
     assert isinstance(surface, ContinuousSurface)
     return surface.unit
+
+
+def _composed(parts: Sequence[AttackSet]) -> JointAttack:
+    candidates = [JointCandidate((), LikelihoodSpectrum.identity())]
+    for part in parts:
+        candidates = [
+            JointCandidate((*a.changes, b.change), a.spectrum.compose(b.spectrum))
+            for a in candidates
+            for b in part.candidates
+        ]
+    remarks = [part.worst_case for part in parts]
+    worst = next((r for r in ("envelope", "enumeration", "dominance") if r in remarks), "single")
+    return JointAttack(tuple(candidates), worst)

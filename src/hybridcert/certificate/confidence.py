@@ -141,6 +141,8 @@ def label_bounds(
     if method != "clopper-pearson-bonferroni":
         raise ParameterError(f"method must be clopper-pearson or clopper-pearson-bonferroni, got {method!r}")
     share = float(step_down(alpha / classes))
+    if share <= 0.0:  # nothing is left to share: no bound but the trivial ones
+        return LabelBounds(np.zeros(len(answers)), np.ones(len(answers)), method)
     others = np.where(np.arange(classes) == chosen[:, None], -1, answers)
     rival = np.sort(others, axis=1)[:, classes - k]
     return LabelBounds(

@@ -80,13 +80,14 @@ def step_back(
         trial = np.maximum(top - back, 0.5 ** (attempt + 1) * top)
         step = excess(rows, trial) / slope
         passed = step > 0.0
-        best[rows[passed]] = np.maximum(best[rows[passed]], trial[passed])
-        proven[rows[passed]] = True
+        kept = rows[passed]
+        best[kept] = np.maximum(best[kept], trial[passed])
+        proven[kept] = True
         higher = passed & (step > _SPARE * top) & (attempt == 0)
-        top = np.where(higher, trial + step, top)
-        back = np.where(higher, back, np.clip(back - 1.25 * step, 1.5 * back, 4.0 * back))
-        left = higher | ~passed
-        rows, top, slope, back = rows[left], top[left], slope[left], back[left]
-        if rows.size == 0:
+        left = np.flatnonzero(higher | ~passed)
+        if left.size == 0:
             break
+        top = np.where(higher, trial + step, top)[left]
+        back = np.where(higher, back, np.clip(back - 1.25 * step, 1.5 * back, 4.0 * back))[left]
+        rows, slope = rows[left], slope[left]
     return best, proven

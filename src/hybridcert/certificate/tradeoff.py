@@ -181,9 +181,9 @@ def dual_bound_lower(
     flat = out.reshape(-1)
     m, p, u = shift.reshape(-1), p.reshape(-1), log_t.reshape(-1)
     m = np.where(m > 0.0, np.maximum(m, _SMALLEST_SHIFT), 0.0)
-    usable = np.abs(u) <= _LOG_LIMIT
+    usable, none, upper = np.abs(u) <= _LOG_LIMIT, m == 0.0, p >= 0.5
     for unshifted, high in itertools.product((True, False), repeat=2):
-        rows = np.flatnonzero(usable & ((m == 0.0) == unshifted) & ((p >= 0.5) == high))
+        rows = np.flatnonzero(usable & (none == unshifted) & (upper == high))
         step = max(1, _CELLS // max(1, len(spectrum)))
         for start in range(0, rows.size, step):
             part = rows[start : start + step]

@@ -56,7 +56,7 @@ class Estimate:
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class PointEvidence:
-    """What was found at one budget: ``radius`` is a proven lower bound, 0 where not certified."""
+    """What directed float64 proved at one budget: ``radius`` is a lower bound, 0 where not certified."""
 
     d: int | list[int]
     certified: bool

@@ -26,6 +26,9 @@ from hybridcert.verify.laws import spectrum_of
 _BITS = 256
 """Precision of the balls; what is written here is decided again by the verifier."""
 
+_AGREEMENT = 1e-8
+"""How far the two ways to prove a number may lie apart, relatively."""
+
 Witness = float | None
 
 
@@ -50,7 +53,8 @@ def _sharpened(estimate: Estimate, claim: Claim) -> Estimate:
         assert upper is not None
         others = sorted((c for i, c in enumerate(estimate.counts) if i != estimate.label_index), reverse=True)
         failures = n - others[claim.k - 1]
-        upper = least_float(lambda p: _left(level, failures, n, 1 - exact(p)), upper)
+        if failures:  # a label that every copy answered has no bound below 1
+            upper = least_float(lambda p: _left(level, failures, n, 1 - exact(p)), upper)
     lower = largest_float(lambda p: _left(level, own, n, exact(p)), estimate.p_lower) if own else 0.0
     if lower is None or (upper is None and estimate.p_upper is not None):
         raise CertificateError("the confidence bound could not be proven: this is a defect, please report it")
@@ -96,6 +100,7 @@ def _point(setting: Setting, scores: Sequence[float], point: PointEvidence) -> d
     at_zero = [[proof.witness_at_zero(p) for p in scores] for proof in proofs]
     values = [proof.dual(u[0], scores[0], 0.0) for proof, u in zip(proofs, at_zero, strict=True)]
     p_adv = max(0.0, min(float_below(value) for value in values))
+    _agree("p_adv", p_adv, min(proof.directed_at_zero(scores[0]) for proof in proofs), point)
     log_t: list[list[Witness] | None] = [None] * len(proofs)
     radius: float | None = None
     if point.certified:
@@ -107,6 +112,7 @@ def _point(setting: Setting, scores: Sequence[float], point: PointEvidence) -> d
                 f"radius {point.radius!r} at d = {point.d} is not confirmed in ball arithmetic: this is a "
                 "defect, please report it"
             )
+        _agree("radius", radius, point.radius, point, unit=setting.scale)
         log_t = list(found)
     return {
         "d": point.d,
@@ -119,6 +125,18 @@ def _point(setting: Setting, scores: Sequence[float], point: PointEvidence) -> d
             for proof, u, z in zip(proofs, log_t, at_zero, strict=True)
         ],
     }
+
+
+def _agree(what: str, written: float, directed: float, point: PointEvidence, *, unit: float = 1.0) -> None:
+    """Refuse to write more than directed float64 proves, beyond its last digits: two proofs, one number.
+
+    Below 1e-6 (in units of the noise) float64 is loose on the safe side, and the balls stand alone.
+    """
+    if written > directed * (1 + _AGREEMENT) and written > 1e-6 * unit:
+        raise CertificateError(
+            f"{what} at d = {point.d}: ball arithmetic gives {written!r}, directed float64 {directed!r}; this "
+            "is a defect, please report it"
+        )
 
 
 class _Proof:
@@ -135,6 +153,10 @@ class _Proof:
         noise = "laplace" if self._noise == "laplace" else "gaussian"
         log_t = float(worst_case_lower(self._spectrum, p, shift, noise=noise).log_t)
         return log_t if np.isfinite(log_t) else None
+
+    def directed_at_zero(self, p: float) -> float:
+        """Return the worst-case score at shift 0 that directed float64 proves."""
+        return float(worst_case_lower(self._spectrum, p, 0.0).value)
 
     def witness_at_zero(self, p: float) -> Witness:
         """Return log t near the optimum at shift 0, where it is the log ratio of an atom."""
