@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, clone
 
+from hybridcert.adapters.labels import class_indices
 from hybridcert.adapters.onehot_linear import OneHotLinear
 from hybridcert.adapters.schema import Column, Scale, TableSchema
 from hybridcert.errors import ModelError, ParameterError
@@ -140,12 +141,7 @@ class DataFrameClassifier(BaseEstimator):  # type: ignore[misc]
         labels = np.asarray(self._model().predict(self._schema().decode(batch)))
         classes = self.classes_
         assert classes is not None
-        order = np.argsort(classes)
-        index = order[np.minimum(np.searchsorted(classes[order], labels), classes.size - 1)]
-        if not np.array_equal(classes[index], labels):
-            wrong = labels[classes[index] != labels][0]
-            raise ModelError(f"the estimator answered {wrong!r}, which is not one of its classes_ {classes}")
-        return np.asarray(index, dtype=np.intp)
+        return class_indices(labels, classes)
 
     def _fast_path(self) -> OneHotLinear | None:
         if self.encoded == "never" or not OneHotLinear.may_fit(self._model()):

@@ -9,12 +9,15 @@ import typer
 
 from hybridcert.cli import options
 from hybridcert.cli.console import results
-from hybridcert.cli.query import read_value
+from hybridcert.cli.rules import read_value
 
 if TYPE_CHECKING:
     from hybridcert.datasets.tables import Table
-    from hybridcert.experiments.sweep import SweepRun
-    from hybridcert.experiments.tabular import Report
+    from hybridcert.experiments.config import Config
+    from hybridcert.experiments.config_tabular import TabularConfig
+    from hybridcert.experiments.config_text import TextConfig
+    from hybridcert.experiments.text import Texts
+    from hybridcert.experiments.training import Report
 
 EXAMPLE = "Example: hybridcert certify examples/adult.yaml --data adult.parquet --out runs/adult"
 
@@ -38,7 +41,7 @@ def command(
     ] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Certify the test rows of a table: sample noisy copies, bound the scores, compute radii.
+    """Certify a table's test rows, or a filter on texts: sample noisy copies, bound scores, compute radii.
 
     Writes results, environment and a report into the run directory, all of it or nothing. Each statement
     holds with probability at least 1 - alpha, input by input.
@@ -67,23 +70,21 @@ def certify(
     from hybridcert.cli.progress import ProgressLine
     from hybridcert.cli.summary import print_summary
     from hybridcert.experiments.run_directory import check_vacant, next_vacant, staged, write_sweep_index
-    from hybridcert.experiments.tabular import load_table
     from hybridcert.reports.write import write_report
 
     target = next_vacant(Path("runs"), source.stem) if out is None else out
     check_vacant(target)
-    tables: dict[str, Table] = {}
+    tables: dict[str, Table | Texts] = {}
     for run in runs:
-        section = run.config.data
-        if section.model_dump_json() not in tables:
-            tables[section.model_dump_json()] = load_table(section)
+        section = run.config.data.model_dump_json()
+        if section not in tables:
+            tables[section] = _load(run.config)
     with staged(target) as scratch, ProgressLine() as progress:
         for number, run in enumerate(runs, start=1):
             prefix = f"run {number} of {len(runs)}: " if len(runs) > 1 else ""
-            table = tables[run.config.data.model_dump_json()]
             _one(
-                run,
-                table,
+                run.config,
+                tables[run.config.data.model_dump_json()],
                 directory=scratch / run.directory,
                 title=f"{source.stem} {run.directory}".strip(),
                 limit=limit,
@@ -95,28 +96,94 @@ def certify(
     print_summary(target, results(), as_json=as_json)
 
 
+def _load(config: Config) -> Table | Texts:
+    from hybridcert.experiments.config_text import TextConfig
+
+    if isinstance(config, TextConfig):
+        from hybridcert.experiments.text import load_texts
+
+        return load_texts(config.data)
+    from hybridcert.experiments.tabular import load_table
+
+    return load_table(config.data)
+
+
 def _one(
-    run: SweepRun, table: Table, *, directory: Path, title: str, limit: int | None, report: Report
+    config: Config, data: Table | Texts, *, directory: Path, title: str, limit: int | None, report: Report
+) -> None:
+    from hybridcert.datasets.tables import Table
+    from hybridcert.experiments.config_text import TextConfig
+
+    table = data if isinstance(data, Table) else data.table
+    train, test = table.split(test_rows=config.data.test_rows, seed=config.data.split_seed)
+    if limit is not None:
+        test = test.head(limit)
+    if isinstance(config, TextConfig):
+        assert not isinstance(data, Table)
+        _text(config, data, train=train, test=test, directory=directory, title=title, report=report)
+    else:
+        _tabular(config, table, train=train, test=test, directory=directory, title=title, report=report)
+
+
+def _tabular(
+    config: TabularConfig,
+    table: Table,
+    *,
+    train: Table,
+    test: Table,
+    directory: Path,
+    title: str,
+    report: Report,
 ) -> None:
     from hybridcert.experiments.run_directory import describe_data, describe_environment, write_run
     from hybridcert.experiments.tabular import run_tabular
 
-    train, test = table.split(test_rows=run.config.data.test_rows, seed=run.config.data.split_seed)
-    if limit is not None:
-        test = test.head(limit)
-    found = run_tabular(run.config, train=train, test=test, report=report)
+    found = run_tabular(config, train=train, test=test, report=report)
     write_run(
         directory,
         run=found.run,
         target=found.target,
-        config=run.config.resolved(),
+        config=config.resolved(),
         environment=describe_environment(
             title=title,
-            seed=run.config.certificate.seed,
+            seed=config.certificate.seed,
             data=describe_data(table, train=train, test=test),
             model=found.model,
             cost=found.cost,
         ),
+        progress=lambda done, total: report("verifying", done, total),
+    )
+
+
+def _text(
+    config: TextConfig,
+    texts: Texts,
+    *,
+    train: Table,
+    test: Table,
+    directory: Path,
+    title: str,
+    report: Report,
+) -> None:
+    from hybridcert.experiments.run_directory import describe_data, describe_environment
+    from hybridcert.experiments.text import run_text, write_text_run
+
+    found = run_text(config, train=train, test=test, report=report)
+    data = describe_data(texts.table, train=train, test=test)
+    write_text_run(
+        directory,
+        found,
+        config=config,
+        environment=describe_environment(
+            title=title,
+            seed=config.certificate.seed,
+            data=data
+            | {"duplicates_left_out": texts.duplicates, "certified_rows": len(found.run)}
+            | {"false_alarm_rows": len(found.benign)},
+            model=found.model,
+            cost=found.cost,
+        ),
+        report=report,
     )
 
 

@@ -67,8 +67,13 @@ class Table:
         return Table(self.X.iloc[index], self.y.iloc[index], self.source)
 
 
-def read_table(path: Path) -> pd.DataFrame:
+def read_table(path: Path, *, text: Sequence[str] = ()) -> pd.DataFrame:
     """Read a Parquet or CSV file.
+
+    Parameters
+    ----------
+    text : sequence of column names
+        Columns of a CSV file that hold free text: read as it stands, an empty cell is an empty text.
 
     Raises
     ------
@@ -79,7 +84,7 @@ def read_table(path: Path) -> pd.DataFrame:
     if not name.endswith(_PARQUET + _CSV):
         raise DataError(f"{path}: expected a file ending in {', '.join(_PARQUET + _CSV)}")
     try:
-        table = _read_parquet(path) if name.endswith(_PARQUET) else _read_csv(path)
+        table = _read_parquet(path) if name.endswith(_PARQUET) else _read_csv(path, text)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
     except DataError:
@@ -167,10 +172,17 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     return pd.read_parquet(path)
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
+def _read_csv(path: Path, text: Sequence[str]) -> pd.DataFrame:
     header = pd.read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False, skipinitialspace=True)
     _refuse_repeated([str(v) for v in header.iloc[0]], path)
-    return pd.read_csv(path, keep_default_na=False, na_values=[""], skipinitialspace=True)
+    table = pd.read_csv(
+        path,
+        keep_default_na=False,
+        na_values=[""],
+        skipinitialspace=True,
+        dtype=dict.fromkeys(text, str),
+    )
+    return table.fillna({name: "" for name in text if name in table})
 
 
 def _refuse_repeated(names: Sequence[str], path: Path) -> None:

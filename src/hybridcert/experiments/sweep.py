@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hybridcert.errors import ConfigError
-from hybridcert.experiments.config import TabularConfig, parse_config, section_at
+from hybridcert.experiments.config import Config, kind_of, parse_config, section_at
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class SweepRun:
 
     directory: str
     values: Mapping[str, Any]
-    config: TabularConfig
+    config: Config
 
 
 def expand(raw: Mapping[str, Any], *, source: str) -> list[SweepRun]:
@@ -37,7 +37,7 @@ def expand(raw: Mapping[str, Any], *, source: str) -> list[SweepRun]:
     if not isinstance(sweep, dict) or not sweep:
         raise ConfigError(f"{source}: sweep must map dotted keys to lists of values, got {sweep!r}")
     for key, values in sweep.items():
-        _check_key(str(key), source)
+        _check_key(str(key), source, kind_of(base))
         if not isinstance(values, list) or not values:
             raise ConfigError(f"{source}: sweep.{key} must be a list of values, got {values!r}")
         if any(values.count(value) > 1 for value in values):
@@ -55,22 +55,22 @@ def expand(raw: Mapping[str, Any], *, source: str) -> list[SweepRun]:
     return runs
 
 
-def _check_key(key: str, source: str) -> None:
+def _check_key(key: str, source: str, kind: type[Config]) -> None:
     if key == "data.path":
         raise ConfigError(f"{source}: sweep cannot vary {key!r}: certify each table on its own")
     *parents, last = key.split(".")
-    section = section_at(parents)
-    if section is None or last not in section.model_fields or section_at([*parents, last]) is not None:
-        close = difflib.get_close_matches(key, _leaves([]), n=1)
+    section = section_at(parents, kind)
+    if section is None or last not in section.model_fields or section_at([*parents, last], kind) is not None:
+        close = difflib.get_close_matches(key, _leaves([], kind), n=1)
         hint = f"did you mean {close[0]}?" if close else "expected a dotted key such as noise.numeric.sigma"
         raise ConfigError(f"{source}: unknown key {key!r} in sweep: {hint}")
 
 
-def _leaves(where: list[str]) -> list[str]:
-    section = section_at(where)
+def _leaves(where: list[str], kind: type[Config]) -> list[str]:
+    section = section_at(where, kind)
     if section is None:
         return [".".join(where)]
-    return [leaf for name in section.model_fields for leaf in _leaves([*where, name])]
+    return [leaf for name in section.model_fields for leaf in _leaves([*where, name], kind)]
 
 
 def _assign(raw: dict[str, Any], path: list[str], value: Any) -> None:

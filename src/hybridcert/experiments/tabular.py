@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
-import importlib
 import pickle
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +14,15 @@ import numpy.typing as npt
 from hybridcert.adapters.dataframe import DataFrameClassifier
 from hybridcert.certification import CertificationRun
 from hybridcert.datasets.tables import Table, fetch_openml_table, read_table, select
-from hybridcert.errors import ConfigError, HybridCertError
-from hybridcert.experiments.config import DataSection, ModelSection, TabularConfig
+from hybridcert.errors import ConfigError
+from hybridcert.experiments.config_tabular import DataSection, TabularConfig
+from hybridcert.experiments.estimators import build_classifier
+from hybridcert.experiments.training import Report, train_smoothed
 from hybridcert.kernels.gaussian import GaussianNoise
 from hybridcert.kernels.uniform import UniformReplacement
 from hybridcert.sampling.noise import Kernel
 from hybridcert.smoothing import SmoothedClassifier
 from hybridcert.threats import Fields
-
-Report = Callable[[str, int, int], None]
-"""Called with (what is being done, steps done, steps in all; 0 in all: not known)."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -110,28 +106,14 @@ def run_tabular(
         immutable=config.data.immutable,
     )
     smoothed = SmoothedClassifier(classifier, noise=_noise(config))
-    copies = len(train.X) * config.model.noisy_copies
-
-    def drawing(done: int, total: int) -> None:
-        assert report is not None
-        report("drawing noisy copies to train on", done, total)
-        if total - done < 256 * config.model.noisy_copies:
-            report(f"training on {copies} noisy copies", 0, 0)
-
-    try:
-        smoothed.fit(
-            train.X,
-            train.y,
-            noisy_copies=config.model.noisy_copies,
-            seed=certificate.seed,
-            progress=None if report is None else drawing,
-        )
-    except HybridCertError:
-        raise
-    except (TypeError, ValueError) as error:
-        raise ConfigError(
-            f"model.estimator {config.model.estimator} cannot be trained: {' '.join(str(error).split())}"
-        ) from error
+    train_smoothed(
+        smoothed,
+        train,
+        estimator=config.model.estimator,
+        copies=config.model.noisy_copies,
+        seed=certificate.seed,
+        report=report,
+    )
     model: Any = smoothed.classifier_
     trained = time.perf_counter()
     run = smoothed.certify(
@@ -179,36 +161,9 @@ def build_pipeline(config: TabularConfig) -> Any:
     columns = make_column_transformer(
         (encoder, list(config.data.categorical)), (StandardScaler(), list(config.data.numeric))
     )
-    return make_pipeline(columns, _estimator(config.model, config.certificate.seed))
-
-
-def _estimator(model: ModelSection, seed: int) -> Any:
-    from sklearn.base import ClassifierMixin, RegressorMixin
-
-    module_name, _, name = model.estimator.rpartition(".")
-    try:
-        module = importlib.import_module(module_name)
-    except (ImportError, ValueError) as error:
-        raise ConfigError(
-            f"model.estimator must be the dotted path of a classifier such as sklearn.svm.LinearSVC, "
-            f"got {model.estimator!r} ({error})"
-        ) from error
-    kind = getattr(module, name, None)
-    if not (isinstance(kind, type) and hasattr(kind, "fit") and hasattr(kind, "predict")) or issubclass(
-        kind, RegressorMixin
-    ):
-        known = [n for n, v in vars(module).items() if isinstance(v, type) and issubclass(v, ClassifierMixin)]
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {module_name}.{close[0]}?" if close else "expected a scikit-learn classifier"
-        raise ConfigError(f"model.estimator {model.estimator!r} is not a classifier: {hint}")
-    try:
-        estimator = kind(**model.params)
-    except TypeError as error:
-        raise ConfigError(f"model.params do not fit {model.estimator}: {error}") from error
-    settings = estimator.get_params() if hasattr(estimator, "get_params") else {}
-    if "random_state" in settings and "random_state" not in model.params:
-        estimator.set_params(random_state=seed % 2**32)
-    return estimator
+    return make_pipeline(
+        columns, build_classifier(config.model.estimator, config.model.params, seed=config.certificate.seed)
+    )
 
 
 def _noise(config: TabularConfig) -> dict[str, Kernel]:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 import decimal
+import math
 from collections.abc import Sequence
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
@@ -36,6 +38,8 @@ class FilterPoint:
         Benign inputs that it flags.
     false_alarms_upper : float
         Upper confidence bound on the share of benign inputs that it flags.
+    above : int, or None for rivals
+        Benign inputs with a larger share of hits than τ, which is a bit stricter than the cutoff.
     certified : tuple of int, or None for rivals that certify nothing
         Inputs whose score is proven to stay above τ, for d = 0, 1, …; at d = 0 the smoothed filter catches
         them as they are.
@@ -48,6 +52,7 @@ class FilterPoint:
     cutoff: int | None
     false_alarms: int
     false_alarms_upper: float
+    above: int | None
     certified: tuple[int, ...] | None
     caught: int
 
@@ -99,15 +104,17 @@ class Filter:
             alarms = int((hits >= cutoff).sum())
             certified = tuple(int((value > threshold).sum()) for value in values)
             upper = float(clopper_pearson_upper(alarms, benign, alpha))
-            points.append(
-                FilterPoint(f"τ = {threshold:g}", threshold, cutoff, alarms, upper, certified, certified[0])
-            )
+            above = int((hits > math.floor(Fraction(threshold) * samples)).sum())
+            name = f"τ = {threshold:g}"
+            points.append(FilterPoint(name, threshold, cutoff, alarms, upper, above, certified, certified[0]))
         wrong = int((run.benign["clean_label"].astype(str) == label).sum())
         caught = int((clean["clean_label"].astype(str) == label).sum())
         upper = float(clopper_pearson_upper(wrong, benign, alpha))
         points += [
-            FilterPoint("no noise", None, None, wrong, upper, None, caught),
-            FilterPoint("flag everything", None, None, benign, 1.0, (len(clean),) * len(budgets), len(clean)),
+            FilterPoint("no noise", None, None, wrong, upper, None, None, caught),
+            FilterPoint(
+                "flag everything", None, None, benign, 1.0, None, (len(clean),) * len(budgets), len(clean)
+            ),
         ]
         name = str(kinds[0]) if len(kinds) == 1 else f"not {label}"
         return Filter(label, name, len(clean), benign, samples, alpha, budgets, tuple(points))
@@ -152,6 +159,7 @@ class Filter:
             "benign_flagged": point.false_alarms,
             "benign_flagged_percent": percent_up(point.false_alarms, self.benign),
             "benign_flagged_percent_upper": percent_up_of(point.false_alarms_upper),
+            "benign_above_threshold": point.above,
             "inputs": self.inputs,
             "caught": point.caught,
             "caught_percent": percent(point.caught, self.inputs),

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from hybridcert.reports.figures import LIGHT, Theme, legend, parameters, png, styled
+from hybridcert.reports.figures import LIGHT, Theme, parameters, png, styled
 from hybridcert.reports.filter import Filter
 from hybridcert.reports.run_data import RunData
 
@@ -24,7 +24,7 @@ def run_figure(run: RunData, found: Filter, theme: Theme = LIGHT) -> bytes:
     axes.set_title(parameters(run.settings), color=theme.ink, fontsize=11)
     axes.set_xlabel("d", color=theme.ink)
     axes.set_ylabel(f"certified (% of {found.label})", color=theme.ink)
-    legend(axes, theme)
+    _legend(figure, axes, theme)
     return png(figure)
 
 
@@ -44,8 +44,15 @@ def sweep_figure(names: Sequence[str], found: Sequence[Filter], theme: Theme = L
         axes.set_title(name, color=theme.ink, fontsize=10)
     figure.supxlabel("d", color=theme.ink, fontsize=10)
     figure.supylabel(f"certified (% of {found[0].label})", color=theme.ink, fontsize=10)
-    legend(grid[0, -1], theme)
+    _legend(figure, grid[0, 0], theme)
     return png(figure)
+
+
+def _legend(figure: Figure, axes: Axes, theme: Theme) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(
+        handles, labels, loc="outside upper center", ncols=6, frameon=False, labelcolor=theme.ink, fontsize=9
+    )
 
 
 def _draw(axes: Axes, found: Filter, theme: Theme) -> None:

@@ -47,7 +47,7 @@ def guarantees(run: RunData, found: Filter) -> list[str]:
     kinds = ", ".join(threat["kind"] for threat in run.settings["threat"].values())
     return [
         (
-            f"Take a {found.label} that is certified at budget d and threshold τ. Whatever an attacker does "
+            f"Take a {found.label} input that is certified at d and threshold τ. Whatever an attacker does "
             f"with at most d changes (threat: {kinds}), its smoothed score, the probability that a noisy "
             f"copy is labelled {found.label}, stays above τ."
         ),

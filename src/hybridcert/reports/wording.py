@@ -13,6 +13,8 @@ _CHANGES = {
     "fields": "changed field",
     "substitution": "replaced symbol",
     "insertion": "inserted symbol",
+    "deletion": "removed symbol",
+    "indel": "inserted or removed symbol",
     "edit": "edit",
 }
 

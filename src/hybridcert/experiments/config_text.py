@@ -1,0 +1,107 @@
+"""The configuration of a run on texts: a filter that flags one label, certified against changes of words."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field
+
+from hybridcert.errors import ParameterError
+from hybridcert.experiments.config_fields import Budget, Copies, Count, Natural, Open, Rate, Samples, Section
+from hybridcert.kernels.deletion import RandomDeletion
+from hybridcert.threats import THREATS, DiscreteThreat
+
+
+def _served(kind: type[DiscreteThreat]) -> bool:
+    try:
+        RandomDeletion(0.5).candidates(kind(0), 0, None)
+    except ParameterError:
+        return False
+    return True
+
+
+def _threat_kind(name: str) -> str:
+    served = [known for known, kind in THREATS.items() if _served(kind)]
+    if name not in served:
+        raise ValueError(f"must be one of {', '.join(served)}, got {name!r}")
+    return name
+
+
+class TextDataSection(Section):
+    """Where the texts are, and the column of their labels."""
+
+    path: str | None = None
+    text: str
+    target: str
+    deduplicate: bool = True
+    test_rows: Count
+    split_seed: Natural
+
+
+class VectorizerSection(Section):
+    """What turns strings into features."""
+
+    estimator: str
+    params: dict[str, Any] = Field(default_factory=dict)
+
+
+class TextModelSection(Section):
+    """A scikit-learn compatible classifier, what it reads, and how it is trained."""
+
+    estimator: str
+    params: dict[str, Any] = Field(default_factory=dict)
+    vectorizer: VectorizerSection | None = None
+    tokens: Literal["words", "characters"] = "words"
+    max_length: Count = 10_000
+    noisy_copies: Copies = 1
+
+
+class DeletionNoise(Section):
+    """Random deletion of tokens."""
+
+    kernel: Literal["deletion"] = "deletion"
+    beta: Rate
+
+
+class TextNoiseSection(Section):
+    """Noise on the tokens of a text."""
+
+    text: DeletionNoise
+
+
+class TextThreatSection(Section):
+    """How an attacker changes tokens, and how many at most."""
+
+    kind: Annotated[str, AfterValidator(_threat_kind)]
+    max_d: Budget
+
+
+class TextCertificateSection(Section):
+    """What carries the guarantee; none of it has a default. The filter flags ``label``."""
+
+    samples: Samples
+    alpha: Open
+    threshold: Open
+    seed: Natural
+    label: str | int
+
+
+class TextReportSection(Section):
+    """Further thresholds to report: the same counts and bounds serve all of them."""
+
+    thresholds: tuple[Open, ...] = ()
+
+
+class TextConfig(Section):
+    """One certification of a text filter."""
+
+    data: TextDataSection
+    model: TextModelSection
+    noise: TextNoiseSection
+    threat: TextThreatSection
+    certificate: TextCertificateSection
+    report: TextReportSection = Field(default_factory=TextReportSection)
+
+    def resolved(self) -> dict[str, Any]:
+        """Plain values, defaults included, that load back to an equal configuration."""
+        return self.model_dump(mode="json")
