@@ -1,6 +1,7 @@
 """The command line ``hybridcert``: commands, exit codes, and one line for everything that goes wrong.
 
-Exit codes: 0 done (also when nothing could be certified), 2 wrong usage or bad input, 130 interrupted.
+Exit codes: 0 done (also when nothing could be certified), 1 a certificate that `verify` refuses,
+2 wrong usage or bad input, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from hybridcert.cli import certify, demo, frontier, radius, report, threshold
+from hybridcert.cli import certify, demo, frontier, radius, report, threshold, verify
 from hybridcert.errors import HybridCertError
 
 _USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[2]  # ClickException, wherever Typer keeps Click
@@ -33,6 +34,7 @@ for _name, _module in {
     "certify": certify,
     "report": report,
     "demo": demo,
+    "verify": verify,
 }.items():
     app.command(_name, epilog=_module.EXAMPLE)(_module.command)
 

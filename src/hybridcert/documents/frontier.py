@@ -81,21 +81,23 @@ def exact(value: float) -> fmpq:
     return fmpq(*float(value).as_integer_ratio())
 
 
+def _float(value: fmpq) -> float:
+    return int(value.p) / int(value.q)
+
+
 def _left(level: fmpq, successes: int, samples: int, p: fmpq) -> arb:
     return arb(level) - upper_tail(successes, samples, p, _BITS)
 
 
-def _scores(setting: Setting, estimate: Estimate) -> list[float]:
+def _scores(setting: Setting, estimate: Estimate) -> list[fmpq]:
     """Clean scores that enter the dual bound: the label's own and, for top-k, what its rival leaves."""
+    own = exact(estimate.p_lower)
     if isinstance(setting.claim, ScoreAbove):
-        return [estimate.p_lower]
-    if estimate.p_upper is None:
-        return [estimate.p_lower, estimate.p_lower]
-    rest = 1 - exact(estimate.p_upper)
-    return [estimate.p_lower, float_below(arb(rest))]
+        return [own]
+    return [own, own if estimate.p_upper is None else 1 - exact(estimate.p_upper)]
 
 
-def _point(setting: Setting, scores: Sequence[float], point: PointEvidence) -> dict[str, Any]:
+def _point(setting: Setting, scores: Sequence[fmpq], point: PointEvidence) -> dict[str, Any]:
     proofs = [_Proof(setting, candidate) for candidate in point.attack.candidates]
     at_zero = [[proof.witness_at_zero(p) for p in scores] for proof in proofs]
     values = [proof.dual(u[0], scores[0], 0.0) for proof, u in zip(proofs, at_zero, strict=True)]
@@ -112,7 +114,8 @@ def _point(setting: Setting, scores: Sequence[float], point: PointEvidence) -> d
                 f"radius {point.radius!r} at d = {point.d} is not confirmed in ball arithmetic: this is a "
                 "defect, please report it"
             )
-        _agree("radius", radius, point.radius, point, unit=setting.scale)
+        rival_upper = _float(1 - scores[-1]) if len(scores) > 1 else 1.0
+        _agree("radius", radius, point.radius, point, unit=setting.scale, rounded=1e-15 / max(rival_upper, 1e-300))
         log_t = list(found)
     return {
         "d": point.d,
@@ -127,15 +130,24 @@ def _point(setting: Setting, scores: Sequence[float], point: PointEvidence) -> d
     }
 
 
-def _agree(what: str, written: float, directed: float, point: PointEvidence, *, unit: float = 1.0) -> None:
+def _agree(
+    what: str,
+    written: float,
+    directed: float,
+    point: PointEvidence,
+    *,
+    unit: float = 1.0,
+    rounded: float = 0.0,
+) -> None:
     """Refuse to write more than directed float64 proves, beyond its last digits: two proofs, one number.
 
-    Below 1e-6 (in units of the noise) float64 is loose on the safe side, and the balls stand alone.
+    Below 1e-6 (in units of the noise) float64 is loose on the safe side, and the balls stand alone; so it
+    is by ``rounded``, relatively, where it has to round the rival's complement 1 − p_upper to a float.
     """
-    if written > directed * (1 + _AGREEMENT) and written > 1e-6 * unit:
+    if written > directed * (1 + _AGREEMENT + rounded) and written > 1e-6 * unit:
         raise CertificateError(
-            f"{what} at d = {point.d}: ball arithmetic gives {written!r}, directed float64 {directed!r}; this "
-            "is a defect, please report it"
+            f"{what} at d = {point.d}: ball arithmetic gives {written!r}, directed float64 {directed!r}; "
+            "this is a defect, please report it"
         )
 
 
@@ -148,17 +160,17 @@ class _Proof:
         self._spectrum = candidate.spectrum
         self._exact = spectrum_of(setting.law, self.change, setting.threat, _BITS)
 
-    def witness(self, p: float, shift: float) -> Witness:
+    def witness(self, p: fmpq, shift: float) -> Witness:
         """Return log t near the optimum, or None where the bound is the trivial 0."""
         noise = "laplace" if self._noise == "laplace" else "gaussian"
-        log_t = float(worst_case_lower(self._spectrum, p, shift, noise=noise).log_t)
+        log_t = float(worst_case_lower(self._spectrum, _float(p), shift, noise=noise).log_t)
         return log_t if np.isfinite(log_t) else None
 
-    def directed_at_zero(self, p: float) -> float:
+    def directed_at_zero(self, p: fmpq) -> float:
         """Return the worst-case score at shift 0 that directed float64 proves."""
-        return float(worst_case_lower(self._spectrum, p, 0.0).value)
+        return float(worst_case_lower(self._spectrum, _float(p), 0.0).value)
 
-    def witness_at_zero(self, p: float) -> Witness:
+    def witness_at_zero(self, p: fmpq) -> Witness:
         """Return log t near the optimum at shift 0, where it is the log ratio of an atom."""
         found = self.witness(p, 0.0)
         if found is None:
@@ -167,17 +179,17 @@ class _Proof:
         atom = float(ratios[np.abs(ratios - found).argmin()])
         return atom if self.dual(atom, p, 0.0) >= self.dual(found, p, 0.0) else found
 
-    def dual(self, log_t: Witness, p: float, shift: fmpq | float) -> arb:
+    def dual(self, log_t: Witness, p: fmpq, shift: fmpq | float) -> arb:
         """Return D(log t; shift, p)."""
         m = exact(shift) if isinstance(shift, float) else shift
-        return dual_value(self._exact, self._noise, m, log_t, exact(p), _BITS)
+        return dual_value(self._exact, self._noise, m, log_t, p, _BITS)
 
 
 def _largest_radius(
     setting: Setting,
     proofs: Sequence[_Proof],
     found: Sequence[Sequence[Witness]],
-    scores: Sequence[float],
+    scores: Sequence[fmpq],
     start: float,
 ) -> float | None:
     scale = exact(setting.scale)

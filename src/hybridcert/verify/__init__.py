@@ -10,6 +10,7 @@ library, and works where NumPy and SciPy are missing::
     verdict.ok, verdict.reasons
 """
 
+from hybridcert.verify.explain import explain as explain
 from hybridcert.verify.paths import Checked as Checked
 from hybridcert.verify.paths import verify_paths as verify_paths
 from hybridcert.verify.verdict import Summary as Summary

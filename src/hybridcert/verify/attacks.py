@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from hybridcert.errors import DataError
 from hybridcert.verify import limits
 from hybridcert.verify.kernels import PositionLaw
+from hybridcert.verify.memory import Kept
 from hybridcert.verify.pairs import Pair, dominates
 from hybridcert.verify.threats import DiscreteThreat
 
@@ -33,7 +34,9 @@ class _Attack:
     room: tuple[int, ...]
 
 
-@functools.lru_cache(maxsize=4096)
+_ATTACKS: Final[Kept[_Attack]] = Kept(limits.KEPT_ATOMS)
+
+
 def required_changes(law: PositionLaw, threat: DiscreteThreat, d: int) -> tuple[Multiset, ...]:
     """Return changes of min(d, changeable positions) positions, such that one of them dominates any other.
 
@@ -46,7 +49,20 @@ def required_changes(law: PositionLaw, threat: DiscreteThreat, d: int) -> tuple[
     DataError
         If there are more changes, or more options to compare, than the limits allow.
     """
-    attack = _attack(law, threat)
+    return _REQUIRED.get(
+        (law, threat, d),
+        lambda: _required_changes(law, threat, d),
+        lambda changes: sum(len(change) for change in changes),
+    )
+
+
+_REQUIRED: Final[Kept[tuple[Multiset, ...]]] = Kept(limits.KEPT_ATOMS)
+
+
+def _required_changes(law: PositionLaw, threat: DiscreteThreat, d: int) -> tuple[Multiset, ...]:
+    attack = _ATTACKS.get(
+        (law, threat), lambda: _attack(law, threat), lambda a: sum(len(e.above) for e in a.elements)
+    )
     need = min(d, sum(attack.room))
     changes = []
     for counts in _undominated(attack, need):
@@ -60,7 +76,6 @@ def required_changes(law: PositionLaw, threat: DiscreteThreat, d: int) -> tuple[
     return tuple(changes)
 
 
-@functools.lru_cache(maxsize=512)
 def _attack(law: PositionLaw, threat: DiscreteThreat) -> _Attack:
     """Merge positions that are alike, drop options that another one dominates, and put the worst first."""
     work = 0

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 import math
 from collections import deque
 from collections.abc import Sequence
+from typing import Final
 
 from hybridcert.errors import DataError
 from hybridcert.verify import limits
@@ -14,13 +14,13 @@ from hybridcert.verify.attacks import Multiset, required_changes
 from hybridcert.verify.changes import Change, EnvelopeChange, PositionChange, SequenceChange
 from hybridcert.verify.kernels import DeletionLaw, PositionLaw
 from hybridcert.verify.laws import Threatened
+from hybridcert.verify.memory import Kept
 from hybridcert.verify.pairs import Pair, dominates
 from hybridcert.verify.threats import DiscreteThreat, changed_positions
 
 _Node = tuple[str, int]  # ("s", i): a kind of position that needs one above it; ("t", j): one that is listed
 
 
-@functools.lru_cache(maxsize=4096)
 def uncovered(
     modalities: tuple[Threatened, ...], d: tuple[int, ...], listed: tuple[tuple[Change, ...], ...]
 ) -> str | None:
@@ -28,6 +28,17 @@ def uncovered(
 
     ``d`` holds one budget and every entry of ``listed`` one change per threatened modality.
     """
+    return _UNCOVERED.get(
+        (modalities, d, listed), lambda: _uncovered(modalities, d, listed), lambda _: len(listed)
+    )
+
+
+_UNCOVERED: Final[Kept[str | None]] = Kept(limits.KEPT_ATOMS)
+
+
+def _uncovered(
+    modalities: tuple[Threatened, ...], d: tuple[int, ...], listed: tuple[tuple[Change, ...], ...]
+) -> str | None:
     per_modality = [
         _answers(modality, budget, [changes[i] for changes in listed])
         for i, (modality, budget) in enumerate(zip(modalities, d, strict=True))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flint import arb, fmpq
+from flint import arb
 
 from hybridcert.verify.changes import Envelope
 from hybridcert.verify.pairs import Pair
@@ -39,10 +39,7 @@ def _missed(pairs: tuple[Pair, ...], slopes: list[arb]) -> list[arb]:
     largest = [arb(0).max(t - 1) for t in slopes]  # no H is smaller
     for pair in pairs:
         ratios = [arb(ratio) for ratio, _, _ in pair.atoms]
-        sums = [(pair.zero, fmpq(0))]
-        for _, p, q in pair.atoms:
-            sums.append((sums[-1][0] + p, sums[-1][1] + q))
-        balls = [(arb(p), arb(q)) for p, q in sums]
+        balls = [(arb(p), arb(q)) for p, q in pair.sums]
         surely = 0  # ratios proven to lie below t
         for index, t in enumerate(slopes):
             while surely < len(ratios) and ratios[surely] < t:

@@ -46,7 +46,7 @@ def check_estimate(certificate: Certificate) -> list[str]:
     return reasons
 
 
-@functools.lru_cache(maxsize=65536)
+@functools.lru_cache(maxsize=8192)
 def _at_most(side: str, k: int, n: int, p: fmpq, alpha: fmpq) -> str | None:
     """Return None if the tail of Bin(n, p) is at most ``alpha``, else how that fails."""
     tail: Callable[[int, int, fmpq, int], arb] = upper_tail if side == "upper" else lower_tail

@@ -8,7 +8,6 @@ from typing import Final
 from hybridcert.errors import DataError
 from hybridcert.verify.certificate import Certificate, Point
 from hybridcert.verify.decimals import shown_down
-from hybridcert.verify.frontier import shown_budget
 from hybridcert.verify.limits import PRECISIONS
 from hybridcert.verify.verdict import Verdict, read_certificate
 from hybridcert.verify.words import attack, cleaned, contract, counted, quoted
@@ -17,7 +16,7 @@ _NORMS: Final = {"l2": "l2 norm", "l1": "l1 norm", "mahalanobis": "norm √Σ(δ
 
 
 def explain(document: Mapping[str, object], verdict: Verdict) -> list[str]:
-    """Return lines that say what is guaranteed, against whom, how surely, how that was checked, and what is not.
+    """Return lines on what is guaranteed, against whom, how surely, how it was checked, and what is not.
 
     Parameters
     ----------
@@ -33,9 +32,12 @@ def explain(document: Mapping[str, object], verdict: Verdict) -> list[str]:
         certificate = read_certificate(document)
     except DataError:
         return [*lines, "The document cannot be read, so there is nothing to explain."]
-    verb = "Guaranteed" if verdict.ok else "Claimed, not proven"
+    verb = "Guaranteed at every certified budget" if verdict.ok else "Claimed, not proven"
     lines += [f"{verb}: {_claim(certificate)}", f"  for the input {_input(document)}."]
-    lines += ["Against any adversary who makes all of these changes at once:", *_adversary(certificate, document)]
+    lines += [
+        "Against any adversary who makes all of these changes at once:",
+        *_adversary(certificate, document),
+    ]
     lines.append("Within these budgets:")
     lines += [f"  {_point(certificate, point)}" for point in certificate.points]
     lines.append("How surely:")
@@ -66,11 +68,17 @@ def _claim(certificate: Certificate) -> str:
         return f"the smoothed score of {quoted(claim.label)} stays above {shown_down(claim.threshold)}"
     if claim.k == 1:
         return f"{quoted(claim.label)} keeps the largest smoothed score of all {claim.classes} labels"
-    return f"{quoted(claim.label)} stays among the {claim.k} of {claim.classes} labels with the largest scores"
+    return (
+        f"{quoted(claim.label)} stays among the {claim.k} of {claim.classes} labels with the largest scores"
+    )
 
 
 def _adversary(certificate: Certificate, document: Mapping[str, object]) -> list[str]:
-    lines = [f"  {attack(modality)}" for modality in certificate.modalities]
+    several = len(certificate.modalities) > 1
+    lines = [
+        f"  {attack(modality, f'd{number}' if several else 'd')}"
+        for number, modality in enumerate(certificate.modalities, start=1)
+    ]
     norm = certificate.continuous.norm
     law, threat = _section(document, "law"), _section(document, "threat")
     names = {part: [quoted(entry["modality"]) for entry in law[part]] for part in ("discrete", "continuous")}  # type: ignore[attr-defined]
@@ -88,7 +96,11 @@ def _adversary(certificate: Certificate, document: Mapping[str, object]) -> list
 
 
 def _point(certificate: Certificate, point: Point) -> str:
-    at = f"d = {shown_budget(point)}: " if certificate.modalities else ""
+    names = (
+        [f"d{number}" for number in range(1, len(point.d) + 1)] if len(point.d) > 1 else ["d"] * len(point.d)
+    )
+    at = ", ".join(f"{name} = {n}" for name, n in zip(names, point.d, strict=True))
+    at = f"{at}: " if at else ""
     score = f"smoothed score of at least {shown_down(point.p_adv)} without a continuous change"
     if point.radius is None:
         return f"{at}not certified; {score}."
@@ -98,45 +110,46 @@ def _point(certificate: Certificate, point: Point) -> str:
 
 
 def _confidence(certificate: Certificate, document: Mapping[str, object]) -> list[str]:
-    estimate, p_lower = certificate.estimate, shown_down(certificate.estimate.p_lower)
+    estimate = certificate.estimate
+    score = f"that the clean score is at least {shown_down(estimate.p_lower)}"
     if estimate.alpha is None:
         return [
-            f"No confidence is stated: that the clean score is at least {p_lower} is asserted by whoever issued",
-            "the document, and no count in it proves that.",
+            f"No confidence is stated: {score} is asserted by whoever issued the document.",
+            "Nothing in the document proves it.",
         ]
     confidence = _section(document, "scope").get("confidence")
+    samples = counted(estimate.samples, "noisy sample")
     return [
-        f"With confidence {confidence} over the draw of {counted(estimate.samples, 'noisy sample')},",
-        f"which put the clean score at {p_lower} or more. It holds for all budgets above at once, and for this",
-        "input alone: over many inputs, a share of up to 1 - confidence of such statements may fail.",
+        f"With confidence {confidence} over the draw of {samples}, which proves {score}.",
+        "It holds for all budgets above at once, and for this input alone:",
+        "over many inputs, a share of up to 1 - confidence of such statements may be wrong.",
     ]
 
 
 def _checks(certificate: Certificate) -> list[str]:
+    witnesses = sum(len(point.witnesses) for point in certificate.points)
     lines = [
-        "Recomputed from the document alone, in exact rationals and in balls that hold the exact values",
-        f"(up to {PRECISIONS[-1]} bits); nothing was searched for, and nothing of the issuer's code was used.",
+        "Everything was recomputed from the document alone, without the code that issued it:",
+        f"in exact rationals and in balls around the exact values, of up to {PRECISIONS[-1]} bits.",
+        f"Every attack within the budgets is no worse than one listed; there are {witnesses} of these.",
+        "At each of them the dual bound D(log t) proves what is said, whatever the classifier.",
     ]
     if certificate.estimate.alpha is not None:
         lines.append("The binomial tail of the counts proves the clean score.")
-    witnesses = sum(len(point.witnesses) for point in certificate.points)
-    lines.append(f"The {counted(witnesses, 'listed change')} cover every attack within the budgets.")
-    lines.append("At each of them the dual bound D(log t) proves what is said, whatever the classifier.")
     return lines
 
 
 def _limits(certificate: Certificate) -> list[str]:
-    lines = [contract(modality) for modality in certificate.modalities]
+    lines = [line for modality in certificate.modalities for line in contract(modality)]
     if certificate.continuous.norm != "none":
-        lines.append("The continuous noise is taken to be exact; it was drawn in floating point.")
+        lines.append("The continuous noise is taken to be exact, but it was drawn in floating point.")
     lines += [
-        "The smoothed classifier that is served has to be the one that was sampled: the same model, noise, and",
-        "everything around them. A document cannot show that.",
-        "Modalities without a threat, and everything outside the stated region, must stay unchanged.",
+        "What is served has to be what was sampled: the same model, noise, and all around them.",
+        "Modalities without a threat, and all that carries no noise, must stay unchanged.",
         "Nothing is said about any other input, nor that the label is the right one.",
     ]
     if certificate.estimate.alpha is None:
-        lines.append("The clean score is an assertion; if it is wrong, so is everything else.")
+        lines.append("The clean score is an assertion: if it is wrong, so is everything else.")
     return lines
 
 

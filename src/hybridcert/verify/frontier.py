@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import functools
+from typing import Final
 
 from flint import arb, fmpq
 
@@ -14,6 +14,7 @@ from hybridcert.verify.changes import Factor
 from hybridcert.verify.cover import uncovered
 from hybridcert.verify.duality import Noise, dual_value, exact_tie
 from hybridcert.verify.laws import factors_of
+from hybridcert.verify.memory import Kept
 from hybridcert.verify.spectrum import product
 
 
@@ -98,8 +99,14 @@ def _failure(holds: bool | None) -> str:
     return "does not hold" if holds is False else f"is undecided at {limits.PRECISIONS[-1]} bits"
 
 
-@functools.lru_cache(maxsize=65536)
 def _dual(
     factors: tuple[Factor, ...], noise: Noise, shift: fmpq, log_t: fmpq | None, p: fmpq, bits: int
 ) -> arb:
-    return dual_value(product(factors, bits), noise, shift, log_t, p, bits)
+    return _DUALS.get(
+        (factors, noise, shift, log_t, p, bits),
+        lambda: dual_value(product(factors, bits), noise, shift, log_t, p, bits),
+        lambda _: len(factors),
+    )
+
+
+_DUALS: Final[Kept[arb]] = Kept(limits.KEPT_ATOMS // 10)

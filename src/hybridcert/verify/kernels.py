@@ -12,6 +12,7 @@ from flint import fmpq
 
 from hybridcert.errors import DataError
 from hybridcert.verify import limits
+from hybridcert.verify.memory import Kept
 from hybridcert.verify.pairs import Pair
 from hybridcert.verify.reals import count, items, real, real_in, section, shown, text
 
@@ -55,10 +56,13 @@ def discrete_law(value: object, where: str) -> DiscreteLaw:
     """Read one entry of ``law.discrete``."""
     if not isinstance(value, Mapping):
         raise DataError(f"{where}: expected an object, got {shown(value)}")
-    return _discrete_law(json.dumps(value, sort_keys=True), where)
+    canonical = json.dumps(value, sort_keys=True)
+    return _LAWS.get((canonical, where), lambda: _discrete_law(canonical, where), lambda _: len(canonical))
 
 
-@functools.lru_cache(maxsize=128)
+_LAWS: Final[Kept[DiscreteLaw]] = Kept(limits.KEPT_CHARACTERS)
+
+
 def _discrete_law(canonical: str, where: str) -> DiscreteLaw:
     value = json.loads(canonical)
     kernel = value.get("kernel")

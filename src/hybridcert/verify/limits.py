@@ -12,6 +12,8 @@ DOCUMENT_BYTES: Final = 16 * 2**20
 """One document: a line of a ``*.jsonl`` file, or an entry of a ``*.json`` list."""
 FILE_BYTES: Final = 64 * 2**20
 """A ``*.json`` file, which is read as a whole; ``*.jsonl`` files are read line by line and may be longer."""
+READ_BYTES: Final = 2**20
+"""A block of a file whose lines are counted."""
 DEPTH: Final = 32
 """Nesting of lists and objects."""
 INTEGER_DIGITS: Final = 18
@@ -43,7 +45,7 @@ MATRIX_ROWS: Final = 1_000
 """Rows of a transition matrix."""
 MATRIX_BITS: Final = 10_000
 """Bits of the denominator of a row's sum."""
-MATRIX_WORK: Final = 5_000_000
+MATRIX_WORK: Final = 1_000_000
 """Options times rows of a matrix, each counted once for every 500 bits of a weight."""
 OPTIONS: Final = 200_000
 """Options of all classes of a modality together."""
@@ -74,6 +76,11 @@ EXACT_TAIL_BITS: Final = 20_000
 """Samples times bits of the probability for which a binomial tail is summed exactly, to settle a tie."""
 EXACT_BITS: Final = 20_000_000
 """Bits of the exact rationals that settle a tie."""
+
+KEPT_ATOMS: Final = 500_000
+"""Atoms, positions or options in each table of results that are kept for the next document."""
+KEPT_CHARACTERS: Final = 32 * 2**20
+"""Characters of the laws that are kept for the next document."""
 
 PRECISIONS: Final = (128, 256, 512, 1024, 2048)
 """Bits of the ball arithmetic, tried in turn until a comparison is decided; what stays open is refused."""

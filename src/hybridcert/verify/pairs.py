@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import bisect
-import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from flint import fmpq
 
 from hybridcert.errors import DataError
+from hybridcert.verify import limits
+from hybridcert.verify.memory import Kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,7 @@ class Pair:
 
     atoms: tuple[tuple[fmpq, fmpq, fmpq], ...]
     zero: fmpq
+    sums: tuple[tuple[fmpq, fmpq], ...]  # clean and adversarial masses of the lowest ratios, from 0 upwards
     key: int  # the hash, computed once: pairs are looked up far more often than made
 
     def __hash__(self) -> int:
@@ -47,27 +50,18 @@ class Pair:
         if clean_sum != 1 or adversarial_sum != 1:
             raise DataError("the masses of a law do not sum to one")
         atoms = tuple((ratio, *grouped[ratio]) for ratio in sorted(grouped))
-        return Pair(atoms, zero, hash((atoms, zero)))
+        sums = [(zero, fmpq(0))]
+        for _, p, q in atoms:
+            sums.append((sums[-1][0] + p, sums[-1][1] + q))
+        return Pair(atoms, zero, tuple(sums), hash((atoms, zero)))
 
     def missed(self, t: fmpq) -> fmpq:
         """H(t) = Σ_z max(t P(z) − Q(z), 0), for t >= 0."""
         below = bisect.bisect_left(self.atoms, t, key=lambda atom: atom[0])
-        clean, adversarial = _sums(self)[below]
+        clean, adversarial = self.sums[below]
         return t * clean - adversarial
 
 
-@functools.lru_cache(maxsize=65536)
-def _sums(pair: Pair) -> tuple[tuple[fmpq, fmpq], ...]:
-    """Clean and adversarial masses of the lowest ratios, from ratio 0 upwards."""
-    clean, adversarial = pair.zero, fmpq(0)
-    sums = [(clean, adversarial)]
-    for _, p, q in pair.atoms:
-        clean, adversarial = clean + p, adversarial + q
-        sums.append((clean, adversarial))
-    return tuple(sums)
-
-
-@functools.lru_cache(maxsize=262144)
 def dominates(strong: Pair, weak: Pair) -> bool:
     """Say whether every test is at least as good for the adversary under ``strong`` as under ``weak``.
 
@@ -75,4 +69,11 @@ def dominates(strong: Pair, weak: Pair) -> bool:
     straight line and that of ``weak`` is convex, so the difference is smallest at those ratios or at t = 0,
     where both vanish; beyond the largest one the slope of ``strong`` is 1, which no H exceeds.
     """
-    return all(strong.missed(ratio) >= weak.missed(ratio) for ratio, _, _ in strong.atoms)
+    return _DOMINATED.get(
+        (strong, weak),
+        lambda: all(strong.missed(ratio) >= weak.missed(ratio) for ratio, _, _ in strong.atoms),
+        lambda _: len(strong.atoms) + len(weak.atoms),
+    )
+
+
+_DOMINATED: Final[Kept[bool]] = Kept(limits.KEPT_ATOMS)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import collections
 import concurrent.futures
 import concurrent.futures.process
+import contextlib
+import functools
 import itertools
 import multiprocessing
 import os
@@ -16,7 +18,8 @@ from typing import Final
 from hybridcert.errors import DataError
 from hybridcert.verify import document as documents
 from hybridcert.verify import limits
-from hybridcert.verify.verdict import Verdict, verify_document, verify_text
+from hybridcert.verify.explain import explain
+from hybridcert.verify.verdict import Verdict, verify_document
 
 RUN_FILE: Final = "certificates.jsonl"
 _CHUNK: Final = 64  # documents sent to a process at a time
@@ -37,11 +40,12 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A document's place and its verdict."""
+    """A document's place, its verdict and, where asked for, what it says in plain sentences."""
 
     path: str
     place: str
     verdict: Verdict
+    explanation: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -57,7 +61,11 @@ class _Broken:
 
 
 def verify_paths(
-    paths: Iterable[str | os.PathLike[str]], *, jobs: int | None = None, progress: Progress | None = None
+    paths: Iterable[str | os.PathLike[str]],
+    *,
+    jobs: int | None = None,
+    progress: Progress | None = None,
+    explained: bool = False,
 ) -> list[Checked]:
     """Verify every certificate in files and run directories, in order.
 
@@ -70,23 +78,40 @@ def verify_paths(
         Processes; None for one per core. Few documents are checked in this one.
     progress
         Called as documents are finished.
+    explained
+        Also say in plain sentences what each document guarantees.
 
     Raises
     ------
     DataError
         If a path does not exist, cannot be read or holds no certificate.
     """
+    files = [file for path in paths for file in _files(Path(path))]
+    total = _lines_in(files) if progress is not None else 0
     checked: list[Checked] = []
-    for source, verdict in _verdicts(read_sources(paths), jobs or os.cpu_count() or 1):
-        checked.append(Checked(source.path, source.place, verdict))
+    check = functools.partial(check_source, explained=explained)
+    for found in _checked(_sources(files), check, jobs or os.cpu_count() or 1):
+        checked.append(found)
         if progress is not None:
-            progress("verifying certificates", len(checked), 0)
+            progress("verifying certificates", len(checked), total)
     return checked
 
 
-def read_sources(paths: Iterable[str | os.PathLike[str]]) -> Iterator[Source]:
-    """Yield the documents of all paths; see `verify_paths`."""
-    for file in [file for path in paths for file in _files(Path(path))]:
+def _lines_in(files: Sequence[Path]) -> int:
+    """Count the documents where every file has one a line; 0 where that takes more than counting lines."""
+    if any(file.suffix != ".jsonl" for file in files):
+        return 0
+    lines = 0
+    for file in files:
+        with contextlib.suppress(OSError), file.open("rb") as stream:  # reading it says what is wrong
+            while block := stream.read(limits.READ_BYTES):
+                lines += block.count(b"\n")
+    return lines
+
+
+def _sources(files: Sequence[Path]) -> Iterator[Source]:
+    """Yield the documents of all files."""
+    for file in files:
         sources = _lines(file) if file.suffix == ".jsonl" else _entries(file)
         first = next(sources, None)
         if first is None:
@@ -94,13 +119,20 @@ def read_sources(paths: Iterable[str | os.PathLike[str]]) -> Iterator[Source]:
         yield from itertools.chain([first], sources)
 
 
-def check_source(source: Source) -> Verdict:
+def check_source(source: Source, *, explained: bool = False) -> Checked:
     """Verify one document."""
-    if isinstance(source.content, _Broken):
-        return Verdict(False, (f"document: {source.content.reason}",), None)
-    if isinstance(source.content, bytes):
-        return verify_text(source.content)
-    return verify_document(source.content)  # type: ignore[arg-type]
+    content = source.content
+    if isinstance(content, bytes):
+        try:
+            content = documents.parse(content)
+        except DataError as error:
+            content = _Broken(str(error))
+    if isinstance(content, _Broken):
+        verdict = Verdict(False, (f"document: {content.reason}",), None)
+        return Checked(source.path, source.place, verdict, ("NOT VALID: it cannot be read.",) * explained)
+    verdict = verify_document(content)  # type: ignore[arg-type]
+    lines = explain(content, verdict) if explained else ()  # type: ignore[arg-type]
+    return Checked(source.path, source.place, verdict, tuple(lines))
 
 
 def _files(path: Path) -> list[Path]:
@@ -153,36 +185,34 @@ def _entries(file: Path) -> Iterator[Source]:
         yield Source(str(file), "", value)
 
 
-def _verdicts(sources: Iterator[Source], jobs: int) -> Iterator[tuple[Source, Verdict]]:
-    """Yield every document with its verdict, in order; only so many are in memory at a time."""
+def _checked(sources: Iterator[Source], check: Callable[[Source], Checked], jobs: int) -> Iterator[Checked]:
+    """Yield every document's verdict, in order; only so many documents are in memory at a time."""
     first = list(itertools.islice(sources, _FEW + 1))
-    if jobs == 1 or len(first) <= _FEW:
-        for source in itertools.chain(first, sources):
-            yield source, check_source(source)
-        return
     everything = itertools.chain(first, sources)
+    if jobs == 1 or len(first) <= _FEW:
+        yield from map(check, everything)
+        return
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(jobs, mp_context=context) as pool:
-        waiting: collections.deque[tuple[Sequence[Source], concurrent.futures.Future[list[Verdict]]]] = (
-            collections.deque()
-        )
+        waiting: collections.deque[_Pending] = collections.deque()
         while chunk := tuple(itertools.islice(everything, _CHUNK)):
-            waiting.append((chunk, pool.submit(_check_chunk, chunk)))
+            waiting.append((chunk, pool.submit(_check_chunk, chunk, check)))
             if len(waiting) > 4 * jobs:
                 yield from _finished(*waiting.popleft())
         while waiting:
             yield from _finished(*waiting.popleft())
 
 
-def _check_chunk(sources: Sequence[Source]) -> list[Verdict]:
-    return [check_source(source) for source in sources]
+_Pending = tuple[Sequence[Source], concurrent.futures.Future[list[Checked]]]
 
 
-def _finished(
-    sources: Sequence[Source], future: concurrent.futures.Future[list[Verdict]]
-) -> Iterator[tuple[Source, Verdict]]:
+def _check_chunk(sources: Sequence[Source], check: Callable[[Source], Checked]) -> list[Checked]:
+    return [check(source) for source in sources]
+
+
+def _finished(sources: Sequence[Source], future: concurrent.futures.Future[list[Checked]]) -> list[Checked]:
     try:
-        verdicts = future.result()
+        return future.result()
     except concurrent.futures.process.BrokenProcessPool:
-        verdicts = [Verdict(False, ("document: the process that checked it died",), None)] * len(sources)
-    yield from zip(sources, verdicts, strict=True)
+        verdict = Verdict(False, ("document: the process that checked it died",), None)
+        return [Checked(source.path, source.place, verdict) for source in sources]

@@ -50,7 +50,7 @@ def real(value: object, where: str) -> fmpq:
     return found
 
 
-@functools.lru_cache(maxsize=65536)
+@functools.lru_cache(maxsize=8192)
 def _parse(text: str) -> fmpq | None:
     if hexadecimal := _HEX.fullmatch(text):
         sign, whole, fraction, exponent = hexadecimal.groups(default="")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from flint import arb, arb_poly, fmpq, fmpq_poly
 
@@ -15,6 +15,7 @@ from hybridcert.verify.balls import precision
 from hybridcert.verify.changes import Envelope, Factor
 from hybridcert.verify.envelope import super_position
 from hybridcert.verify.layout import Layout, along_line
+from hybridcert.verify.memory import Kept
 from hybridcert.verify.ratios import Exponents, exponents
 
 Number = Any  # a ball (arb) or an exact rational (fmpq): python-flint carries no types
@@ -38,7 +39,6 @@ class Spectrum:
     light: arb
 
 
-@functools.lru_cache(maxsize=4096)
 def product(factors: tuple[Factor, ...], bits: int) -> Spectrum:
     """Return the spectrum of independent factors, computed with ``bits`` bits.
 
@@ -49,6 +49,13 @@ def product(factors: tuple[Factor, ...], bits: int) -> Spectrum:
     DataError
         If the spectrum has more atoms, or takes more work, than the limits allow.
     """
+    return _SPECTRA.get((factors, bits), lambda: _product(factors, bits), lambda s: len(s.atoms))
+
+
+_SPECTRA: Final[Kept[Spectrum]] = Kept(limits.KEPT_ATOMS)
+
+
+def _product(factors: tuple[Factor, ...], bits: int) -> Spectrum:
     with precision(bits):
         layout = Layout.of(factors)
         building = _Product(layout, arb, arb_poly, bits)
@@ -67,7 +74,7 @@ def product(factors: tuple[Factor, ...], bits: int) -> Spectrum:
         return Spectrum(tuple(atoms), zero, building.light)
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=32)
 def exact_product(factors: tuple[Factor, ...]) -> tuple[tuple[tuple[fmpq, fmpq], ...], fmpq] | None:
     """Return the exact masses (p_k, q_k) and the clean mass at ratio 0; None if they would be too large."""
     if any(isinstance(factor, Envelope) for factor in factors):

@@ -43,13 +43,18 @@ def read(document: Mapping[str, object]) -> Certificate:
     modalities = threatened(law, threat)
     claim = _claim(found["claim"])
     estimate = _estimate(found["estimate"], claim)
+    continuous = _continuous(law, threat)
+    points = _points(found["frontier"], modalities, claim)
+    for index, point in enumerate(points):
+        if continuous.norm == "none" and point.radius:
+            raise DataError(f"frontier[{index}].radius: must be 0 without a continuous threat")
     return Certificate(
         claim=claim,
         modalities=modalities,
-        continuous=_continuous(law, threat),
+        continuous=continuous,
         estimate=estimate,
         confidence=_confidence(found["scope"], estimate),
-        points=_points(found["frontier"], modalities, claim),
+        points=points,
     )
 
 
