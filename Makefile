@@ -21,6 +21,8 @@ slow: $(VENV)/.developer
 
 benchmarks: $(VENV)/.developer
 	$(BIN)/python benchmarks/radii.py
+	$(BIN)/python benchmarks/numerics.py
+	$(BIN)/python benchmarks/certificates.py
 	$(BIN)/python benchmarks/adult.py
 
 $(VENV)/bin/python:

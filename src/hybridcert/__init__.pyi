@@ -1,8 +1,11 @@
 from .adapters.dataframe import DataFrameClassifier as DataFrameClassifier
 from .adapters.text import TextClassifier as TextClassifier
+from .certificate.confidence import LabelBounds as LabelBounds
 from .certificate.confidence import clopper_pearson_lower as clopper_pearson_lower
 from .certificate.confidence import clopper_pearson_upper as clopper_pearson_upper
+from .certificate.confidence import label_bounds as label_bounds
 from .certificate.deployment import copies_for as copies_for
+from .certificate.deployment import cutoff_for as cutoff_for
 from .certificate.deployment import miss_probability as miss_probability
 from .certificate.deployment import threshold_for as threshold_for
 from .certificate.frontier import Radii as Radii
@@ -10,12 +13,15 @@ from .certificate.frontier import Radius as Radius
 from .certificate.frontier import adversarial_value as adversarial_value
 from .certificate.frontier import radius as radius
 from .certificate.multiclass import TopRadii as TopRadii
+from .certificate.multiclass import TopRadius as TopRadius
 from .certificate.multiclass import radius_top as radius_top
 from .certificate.spectrum import LikelihoodSpectrum as LikelihoodSpectrum
 from .certificate.tradeoff import DualBound as DualBound
 from .certificate.tradeoff import Tradeoff as Tradeoff
 from .certificate.tradeoff import combined_shift as combined_shift
 from .certification import CertificationRun as CertificationRun
+from .documents.claims import ScoreAbove as ScoreAbove
+from .documents.claims import TopK as TopK
 from .errors import CertificateError as CertificateError
 from .errors import ConfigError as ConfigError
 from .errors import DataError as DataError
@@ -42,6 +48,8 @@ from .threats import Indel as Indel
 from .threats import Insertion as Insertion
 from .threats import Removals as Removals
 from .threats import Substitution as Substitution
+from .verify import Verdict as Verdict
 from .verify import verify_document as verify_document
+from .verify import verify_paths as verify_paths
 
 __version__: str

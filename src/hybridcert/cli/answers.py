@@ -1,32 +1,28 @@
-"""Certificates from numbers alone, many at a time: queries that share a spectrum are solved together."""
+"""Certificates from numbers alone, many at a time: queries that share a worst case are solved together."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
-from hybridcert.certificate.confidence import clopper_pearson_lower
 from hybridcert.certificate.directed import Floats
-from hybridcert.certificate.frontier import adversarial_value, radius
-from hybridcert.cli.query import Counts, Query
+from hybridcert.certificate.frontier import Radii, Radius, adversarial_value, radius
+from hybridcert.certificate.multiclass import TopRadii, TopRadius, radius_top
+from hybridcert.cli.query import Query
+from hybridcert.documents.claims import ScoreAbove
+from hybridcert.documents.evidence import JointAttack
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Answer:
-    """One certificate as `radius` prints it; ``p_lower``, ``p_adv`` and ``radius`` are lower bounds."""
+    """The certificate at the budget of a query, and ``p_adv`` at its eps; both are lower bounds."""
 
-    certified: bool
-    radius: float | None
-    d: int
-    sigma: float
-    threshold: float
-    p_lower: float
+    found: Radius | TopRadius
     p_adv: float
-    eps: float
-    log_t: float | None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -36,7 +32,7 @@ class Point:
     d: int
     certified: bool
     radius: float | None
-    log_t: float | None
+    log_t: float | tuple[float, float] | None
 
 
 Report = Callable[[str, int, int], None]
@@ -47,35 +43,23 @@ _CHUNK = 20_000  # queries solved between two reports of progress
 
 def answer(queries: Sequence[Query], report: Report | None = None) -> list[Answer]:
     """Return the certificate of every query, in order."""
-    p = _p_lower(queries)
-    threshold = np.array([q.threshold for q in queries])
-    certified = np.zeros(len(queries), dtype=np.bool_)
-    r, log_t, p_adv = (np.zeros(len(queries)) for _ in range(3))
-    done = 0
-    for rows in _chunks(_grouped((q.channel, q.d, q.sigma) for q in queries)):
-        first = queries[rows[0]]
-        spectra = first.channel.spectra(first.d)
-        radii = radius(p_lower=p[rows], spectrum=spectra, sigma=first.sigma, threshold=threshold[rows])
-        certified[rows], r[rows], log_t[rows] = radii.certified, radii.radius, radii.log_t
-        eps = np.array([queries[i].eps for i in rows])
-        p_adv[rows], _ = adversarial_value(p_lower=p[rows], spectrum=spectra, sigma=first.sigma, epsilon=eps)
-        done += rows.size
-        if report is not None:
-            report("certificates", done, len(queries))
-    return [
-        Answer(
-            certified=bool(certified[i]),
-            radius=float(r[i]) if certified[i] else None,
-            d=q.d,
-            sigma=q.sigma,
-            threshold=q.threshold,
-            p_lower=float(p[i]),
-            p_adv=float(p_adv[i]),
-            eps=q.eps,
-            log_t=float(log_t[i]) if certified[i] else None,
+    answers: dict[int, Answer] = {}
+    for rows in _chunks(_grouped((q.channel, q.d, q.shift, q.claim.kind) for q in queries)):
+        part = [queries[row] for row in rows]
+        attack = part[0].channel.attack(part[0].d)
+        shift = part[0].shift
+        radii = _radii(part, attack)
+        values, _ = adversarial_value(
+            p_lower=[q.bounds().p_lower for q in part],
+            spectrum=[candidate.spectrum for candidate in attack.candidates],
+            sigma=shift.budget.scale,
+            epsilon=np.array([shift.distance(q.eps) for q in part]),
+            noise=shift.budget.noise,
         )
-        for i, q in enumerate(queries)
-    ]
+        answers |= {int(row): Answer(radii[i], float(values[i])) for i, row in enumerate(rows)}
+        if report is not None:
+            report("certificates", len(answers), len(queries))
+    return [answers[row] for row in range(len(queries))]
 
 
 def frontier(query: Query, report: Report | None = None) -> list[Point]:
@@ -84,15 +68,12 @@ def frontier(query: Query, report: Report | None = None) -> list[Point]:
     Certified values fall with d, so nothing is certified beyond the first budget that fails.
     """
     points: list[Point] = []
-    p = query.p_lower()
     failed = False
     for d in range(query.d + 1):
         if failed:
             points.append(Point(d, False, None, None))
             continue
-        found = radius(
-            p_lower=p, spectrum=query.channel.spectra(d), sigma=query.sigma, threshold=query.threshold
-        )[0]
+        found = _radii([query], query.channel.attack(d))[0]
         points.append(Point(d, found.certified, found.radius, found.log_t))
         failed = not found.certified
         if report is not None:
@@ -100,15 +81,25 @@ def frontier(query: Query, report: Report | None = None) -> list[Point]:
     return points
 
 
-def _p_lower(queries: Sequence[Query]) -> Floats:
-    p = np.array([0.0 if isinstance(q.evidence, Counts) else q.evidence for q in queries])
-    counted = [i for i, q in enumerate(queries) if isinstance(q.evidence, Counts)]
-    counts = [q.evidence for q in queries if isinstance(q.evidence, Counts)]
-    for part in _grouped((c.samples, c.alpha) for c in counts):
-        successes = np.array([counts[j].successes for j in part])
-        samples, alpha = counts[part[0]].samples, counts[part[0]].alpha
-        p[[counted[j] for j in part]] = clopper_pearson_lower(successes, samples, alpha)
-    return p
+def _radii(queries: Sequence[Query], attack: JointAttack) -> Radii | TopRadii:
+    """Solve queries that share channel, budget, noise and kind of claim."""
+    shift, bounds = queries[0].shift, [query.bounds() for query in queries]
+    shared: dict[str, Any] = {
+        "p_lower": [b.p_lower for b in bounds],
+        "spectrum": [candidate.spectrum for candidate in attack.candidates],
+        "sigma": shift.budget.scale,
+        "noise": shift.budget.noise,
+    }
+    found: Radii | TopRadii
+    if isinstance(queries[0].claim, ScoreAbove):
+        found = radius(**shared, threshold=_thresholds(queries))
+    else:
+        found = radius_top(**shared, p_upper=[1.0 if b.p_upper is None else b.p_upper for b in bounds])
+    return found.without_radius() if shift.budget.norm == "none" else found
+
+
+def _thresholds(queries: Sequence[Query]) -> Floats:
+    return np.array([q.claim.threshold for q in queries if isinstance(q.claim, ScoreAbove)])
 
 
 def _chunks(groups: Iterable[np.ndarray]) -> Iterator[np.ndarray]:

@@ -11,10 +11,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from hybridcert.cli.query import RULES, Query, read_query, suggestion
+from hybridcert.cli.query import Query, read_query
+from hybridcert.cli.rules import RULES, suggestion
 from hybridcert.errors import DataError, ParameterError
 
-KEYS = tuple(key for key in RULES if key not in ("d_max", "copies", "miss", "limit"))
+KEYS = tuple(key for key in RULES if key not in ("d_max", "features", "copies", "miss", "limit"))
 """The keys of a line: the long options of `radius`, with underscores."""
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated
-
-import typer
 
 from hybridcert.cli import options
 from hybridcert.cli.answers import Point, frontier
 from hybridcert.cli.console import print_json, results, shown_down
-from hybridcert.cli.query import Counts, Query, read_query
+from hybridcert.cli.evidence import described
+from hybridcert.cli.issue import Order, issue, read_order
+from hybridcert.cli.query import Query, read_query
+from hybridcert.documents.claims import ScoreAbove
 
 EXAMPLE = (
     "Example: hybridcert frontier --beta 0.25 --alphabet 50000 --d-max 8 --sigma 0.5 --threshold 4.6e-5 "
@@ -20,45 +20,18 @@ EXAMPLE = (
 _LONG = 1_000  # budgets from which on progress is shown
 
 
-def command(
-    kernel: options.Kernel = None,
-    beta: options.Beta = None,
-    alphabet: options.Alphabet = None,
-    sizes: options.Sizes = None,
-    threat: options.Threat = None,
-    d_max: Annotated[
-        str | None, typer.Option("--d-max", metavar="D", help="Largest discrete budget, >= 0.")
-    ] = None,
-    sigma: options.Sigma = None,
-    threshold: options.Threshold = None,
-    p_lower: options.PLower = None,
-    successes: options.Successes = None,
-    samples: options.Samples = None,
-    alpha: options.Alpha = None,
-    as_json: options.Json = False,
-) -> None:
+@options.taking(without=("d", "eps"))
+def command(raw: dict[str, str | None], as_json: options.Json = False) -> None:
     """Certify from numbers alone at every discrete budget 0, 1, ... D.
 
-    All points hold together: they follow from the one bound p-lower.
+    All points hold together: they follow from the same bounds.
     """
-    query = read_query(
-        {
-            "kernel": kernel,
-            "beta": beta,
-            "alphabet": alphabet,
-            "sizes": sizes,
-            "threat": threat,
-            "d_max": d_max,
-            "sigma": sigma,
-            "threshold": threshold,
-            "p_lower": p_lower,
-            "successes": successes,
-            "samples": samples,
-            "alpha": alpha,
-        },
-        budget="d_max",
-    )
+    asked, ordered = options.split_issue(raw)
+    query = read_query(asked, budget="d_max")
+    order = read_order(ordered, query)
     points = _solve(query)
+    if order is not None:
+        issue(query, points, order, command=options.as_typed("frontier", asked))
     held = [point.d for point in points if point.certified]
     if as_json:
         print_json(
@@ -69,7 +42,7 @@ def command(
             }
         )
     else:
-        _explain(query, points)
+        _explain(query, points, order)
 
 
 def _solve(query: Query) -> list[Point]:
@@ -82,18 +55,15 @@ def _solve(query: Query) -> list[Point]:
 
 
 def _echoed(query: Query) -> dict[str, object]:
-    values = query.channel.described() | {
+    return {
+        **query.channel.said,
         "d_max": query.d,
-        "sigma": query.sigma,
-        "threshold": query.threshold,
-        "p_lower": query.p_lower(),
+        **query.shift.described(),
+        **described(query.claim, query.evidence, query.bounds()),
     }
-    if isinstance(query.evidence, Counts):
-        values |= dataclasses.asdict(query.evidence)
-    return values
 
 
-def _explain(query: Query, points: list[Point]) -> None:
+def _explain(query: Query, points: list[Point], order: Order | None) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
@@ -109,7 +79,12 @@ def _explain(query: Query, points: list[Point]) -> None:
     console.print(table)
     if len(failed) > 1:
         console.print(f"not certified from d = {failed[0].d} on")
+    bounds, claim = query.bounds(), query.claim
+    upper = "" if bounds.p_upper is None else f", p_upper {bounds.p_upper!r}"
+    claimed = f"threshold {claim.threshold!r}" if isinstance(claim, ScoreAbove) else f"top {claim.k}"
     console.print(
-        f"radius: l2, in the units of --sigma, rounded towards zero; p_lower {shown_down(query.p_lower())}, "
-        f"threshold {query.threshold!r}, threat {query.channel.threat}"
+        f"radius: {query.shift.measure}, rounded towards zero; p_lower {shown_down(bounds.p_lower)}{upper}, "
+        f"{claimed}, threat {query.channel.threat_name}"
     )
+    if order is not None:
+        console.print(f"certificate written to {order.target} and verified", markup=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import sys
 from typing import Annotated
@@ -10,37 +9,28 @@ from typing import Annotated
 import typer
 
 from hybridcert.cli import options
-from hybridcert.cli.answers import Answer, answer
+from hybridcert.cli.answers import Answer, Point, answer
 from hybridcert.cli.batch import read_batch
 from hybridcert.cli.console import print_json, results, shown_down
-from hybridcert.cli.query import Counts, option_name, read_query
+from hybridcert.cli.evidence import Asserted
+from hybridcert.cli.issue import Order, issue, read_order
+from hybridcert.cli.query import Query, read_query
+from hybridcert.cli.rules import option_name
+from hybridcert.documents.claims import Claim, ScoreAbove
 from hybridcert.errors import ParameterError
 
 EXAMPLE = (
     "Example: hybridcert radius --beta 0.25 --alphabet 50000 --d 2 --sigma 0.5 --threshold 4.6e-5 "
     "--p-lower 0.98"
+    "\n\n"
+    "Top label, issued: hybridcert radius --kernel flips --p-plus 0.01 --p-minus 0.6 --ones 20 --zeros 400 "
+    "--d 2 --noise none --top-k 1 --counts 9900,60,40 --alpha 0.001 --issue certificate.json"
 )
 
 
+@options.taking(without=("d_max",))
 def command(
-    kernel: options.Kernel = None,
-    beta: options.Beta = None,
-    alphabet: options.Alphabet = None,
-    sizes: options.Sizes = None,
-    threat: options.Threat = None,
-    d: Annotated[str | None, typer.Option("--d", metavar="D", help="Discrete budget, >= 0.")] = None,
-    sigma: options.Sigma = None,
-    threshold: options.Threshold = None,
-    eps: Annotated[
-        str | None,
-        typer.Option(
-            "--eps", metavar="E", help="Also give the worst-case score at this l2 distance (default 0)."
-        ),
-    ] = None,
-    p_lower: options.PLower = None,
-    successes: options.Successes = None,
-    samples: options.Samples = None,
-    alpha: options.Alpha = None,
+    raw: dict[str, str | None],
     batch: Annotated[
         str | None,
         typer.Option(
@@ -52,63 +42,88 @@ def command(
     ] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Certify from numbers alone: the largest l2 radius that holds together with D discrete changes.
+    """Certify from numbers alone: the largest radius that holds together with D discrete changes.
 
-    With confidence 1 - alpha in p-lower, no input within D discrete changes and within the radius has a
-    score at or below the threshold. The radius comes in the units of sigma and is rounded towards zero.
+    With confidence 1 - alpha in the bounds, no input within D discrete changes and within the radius has a
+    score at or below the threshold (or loses its place among the K best labels). The radius is an l2 distance
+    in the units of sigma, l1 with Laplace noise, and is rounded towards zero.
     """
-    raw = {
-        "kernel": kernel,
-        "beta": beta,
-        "alphabet": alphabet,
-        "sizes": sizes,
-        "threat": threat,
-        "d": d,
-        "sigma": sigma,
-        "threshold": threshold,
-        "eps": eps,
-        "p_lower": p_lower,
-        "successes": successes,
-        "samples": samples,
-        "alpha": alpha,
-    }
     if batch is not None:
-        from hybridcert.cli.progress import ProgressLine
-
         extra = [option_name(key) for key, value in raw.items() if value is not None]
         if extra:
             raise ParameterError(f"{extra[0]} does not go with --batch: every line carries its own values")
-        queries = read_batch(batch)
-        with ProgressLine() as progress:
-            lines = [json.dumps(_as_record(a), allow_nan=False) for a in answer(queries, progress)]
-        sys.stdout.write("\n".join(lines) + "\n")
+        _answer_all(batch)
         return
-    query = read_query(raw)
+    asked, ordered = options.split_issue(raw)
+    query = read_query(asked)
+    order = read_order(ordered, query)
     found = answer([query])[0]
+    if order is not None:
+        point = Point(query.d, found.found.certified, found.found.radius, found.found.log_t)
+        issue(query, [point], order, command=options.as_typed("radius", asked))
     if as_json:
-        print_json(_as_record(found))
+        print_json(_as_record(query, found))
     else:
-        _explain(found, query.channel.threat, counted=isinstance(query.evidence, Counts))
+        _explain(query, found, order)
 
 
-def _as_record(found: Answer) -> dict[str, object]:
-    return {field.name: getattr(found, field.name) for field in dataclasses.fields(found)}
+def _answer_all(batch: str) -> None:
+    from hybridcert.cli.progress import ProgressLine
+
+    queries = read_batch(batch)
+    with ProgressLine() as progress:
+        answers = answer(queries, progress)
+        lines = [json.dumps(_as_record(q, a), allow_nan=False) for q, a in zip(queries, answers, strict=True)]
+    sys.stdout.write("\n".join(lines) + "\n")
 
 
-def _explain(found: Answer, threat: str, *, counted: bool) -> None:
+def _as_record(query: Query, found: Answer) -> dict[str, object]:
+    """Return the certificate for JSON; queries beyond one l2 radius and one threshold say more."""
+    bounds, claim = query.bounds(), query.claim
+    record = {
+        "certified": found.found.certified,
+        "radius": found.found.radius,
+        "d": query.d,
+        **query.shift.described(),
+        "threshold": claim.threshold if isinstance(claim, ScoreAbove) else None,
+        "p_lower": bounds.p_lower,
+        "p_adv": found.p_adv,
+        "eps": query.eps,
+        "log_t": found.found.log_t,
+    }
+    if not isinstance(claim, ScoreAbove):
+        record |= {"top_k": claim.k, "p_upper": bounds.p_upper}
+    return record
+
+
+def _explain(query: Query, answered: Answer, order: Order | None) -> None:
     console = results()
-    changes = f"{found.d} discrete change{'' if found.d == 1 else 's'} ({threat})"
+    claim, bounds, found = query.claim, query.bounds(), answered.found
+    changes = f"{query.d} discrete change{'' if query.d == 1 else 's'} ({query.channel.threat_name})"
     if found.radius is not None:
         console.print(
-            f"[bold green]certified[/]: radius {shown_down(found.radius)} (l2, in the units of --sigma) "
-            f"together with {changes}"
+            f"[bold green]certified[/]: radius {shown_down(found.radius)} ({query.shift.measure}) "
+            f"together with {changes}",
         )
-        console.print(f"  every such input has a score above {found.threshold!r}")
-    else:
+        console.print(f"  every such input {_holds(claim)}")
+    elif isinstance(claim, ScoreAbove):
         console.print(
             f"[bold yellow]not certified[/]: {changes} alone may bring the score down to the threshold"
         )
-        console.print(f"  threshold {found.threshold!r}")
-    p_lower = shown_down(found.p_lower) if counted else repr(found.p_lower)
-    console.print(f"  p_lower   {p_lower}")
-    console.print(f"  p_adv     {shown_down(found.p_adv)} at eps {found.eps!r}")
+        console.print(f"  threshold {claim.threshold!r}")
+    else:
+        console.print(f"[bold yellow]not certified[/]: {changes} alone may cost the label its place")
+    given = isinstance(query.evidence, Asserted)
+    console.print(f"  p_lower   {bounds.p_lower!r}" if given else f"  p_lower   {shown_down(bounds.p_lower)}")
+    if bounds.p_upper is not None:
+        console.print(f"  p_upper   {bounds.p_upper!r}")
+    eps = query.eps if isinstance(query.eps, tuple) else (query.eps,)
+    console.print(f"  p_adv     {shown_down(answered.p_adv)} at eps {','.join(map(repr, eps))}")
+    if order is not None:
+        console.print(f"certificate written to {order.target} and verified", markup=False)
+
+
+def _holds(claim: Claim) -> str:
+    if isinstance(claim, ScoreAbove):
+        return f"has a score above {claim.threshold!r}"
+    return "keeps the label first" if claim.k == 1 else f"keeps the label among the first {claim.k}"

@@ -9,7 +9,7 @@ import typer
 from hybridcert.certificate.deployment import copies_for, miss_probability, threshold_for
 from hybridcert.cli import options
 from hybridcert.cli.console import print_json, results
-from hybridcert.cli.query import read_value
+from hybridcert.cli.rules import read_value
 from hybridcert.errors import ParameterError
 
 EXAMPLE = "Example: hybridcert threshold --copies 100000 --miss 0.01"
