@@ -293,7 +293,7 @@ def _many_products() -> Json:
 
 def _wide_envelope() -> Json:
     document = specimen("envelope")
-    envelope = {"base": "1001/1000", "exponents": [-50_000, 50_000], "d": 10**6}
+    envelope = {"base": "1001/1000", "exponents": [-10_000, 10_000], "d": 10**6}
     document["frontier"][0]["witnesses"][0]["change"] = [{"envelope": envelope}]
     return document
 

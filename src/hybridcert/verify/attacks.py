@@ -64,14 +64,16 @@ def _required_changes(law: PositionLaw, threat: DiscreteThreat, d: int) -> tuple
         (law, threat), lambda: _attack(law, threat), lambda a: sum(len(e.above) for e in a.elements)
     )
     need = min(d, sum(attack.room))
-    changes = []
+    changes: list[Multiset] = []
+    size = 0
     for counts in _undominated(attack, need):
         taken: dict[Pair, int] = {}
         for element, n in zip(attack.elements, counts, strict=True):
             if n:
                 taken[element.pair] = taken.get(element.pair, 0) + n
         changes.append(tuple(taken.items()))
-        if len(changes) > limits.CHANGES:
+        size += len(taken)
+        if len(changes) > limits.CHANGES or size > 10 * limits.CHANGES:
             raise DataError(f"more than {limits.CHANGES} changes to cover; an envelope covers them all")
     return tuple(changes)
 
@@ -96,11 +98,17 @@ def _attack(law: PositionLaw, threat: DiscreteThreat) -> _Attack:
             elements += [_Element(len(room), pair) for pair in options]
             room.append(free)
     _spend(len(elements) ** 2, work)
+    pairs = [element.pair for element in elements]
+    stronger = [[dominates(strong, weak) for weak in pairs] for strong in pairs]
     above = [
-        [j for j, worse in enumerate(elements) if _worse(worse, j, element, i)]
+        [
+            j
+            for j, worse in enumerate(elements)
+            if worse.group != element.group and stronger[j][i] and (j < i or not stronger[i][j])
+        ]
         for i, element in enumerate(elements)
     ]
-    # whatever dominates an element is dominated by fewer elements than it
+    # ties go to the lower index; whatever is above an element is below fewer elements than it
     order = sorted(range(len(elements)), key=lambda i: (len(above[i]), i))
     place = {i: at for at, i in enumerate(order)}
     ordered = tuple(
@@ -124,13 +132,6 @@ def _maximal(options: Sequence[Pair]) -> tuple[Pair, ...]:
     return tuple(kept)
 
 
-def _worse(strong: _Element, j: int, weak: _Element, i: int) -> bool:
-    """Say whether element j comes above element i of another group; ties go to the lower index."""
-    if strong.group == weak.group or not dominates(strong.pair, weak.pair):
-        return False
-    return j < i or not dominates(weak.pair, strong.pair)
-
-
 def _undominated(attack: _Attack, need: int) -> Iterator[list[int]]:
     """Yield counts by element that add up to ``need`` and that no exchange makes worse.
 
@@ -145,14 +146,15 @@ def _undominated(attack: _Attack, need: int) -> Iterator[list[int]]:
     choices: list[Iterator[int]] = []  # what is left to try at the elements up to the present one
     while True:
         at = len(choices)
+        if steps > 10 * limits.CHANGES:
+            raise DataError("too many changes to search for those to cover; an envelope covers them all")
         if left == 0:
+            steps += sum(1 + len(e.above) // 16 for e, n in zip(elements, counts, strict=True) if n)
             if _settled(attack, used, counts):
                 yield counts
         elif at < len(elements):
             element = elements[at]
             steps += 1 + len(element.above) // 16
-            if steps > 10 * limits.CHANGES:
-                raise DataError("too many changes to search for those to cover; an envelope covers them all")
             spare = room[element.group] - used[element.group]
             most = min(left, spare)
             above = (elements[i].group for i in element.above)

@@ -52,7 +52,7 @@ OPTIONS: Final = 200_000
 COMPARISONS: Final = 1_000_000
 """Comparisons of two options to find out which changes are dominated."""
 CHANGES: Final = 100_000
-"""Changes that a cover must dominate, in all modalities together; ten times as many steps to list them."""
+"""Changes that a cover must dominate; ten times as many different options in them, and steps to find them."""
 MATCHINGS: Final = 1_000_000
 """Position-by-position comparisons of a required change with a listed one."""
 LAWS_IN_CHANGE: Final = 1_000
@@ -63,10 +63,10 @@ BASIS_WORK: Final = 1_000_000_000
 ATOMS: Final = 2_000_000
 """Atoms of a spectrum."""
 COEFFICIENT_BITS: Final = 2**29
-"""Atoms of a power times the bits of the precision."""
+"""Atoms of all the powers on the way to one product, times the bits of the precision."""
 PRODUCTS: Final = 5_000_000
 """Multiplications of masses to build one spectrum."""
-ENVELOPE_LINES: Final = 100_000
+ENVELOPE_LINES: Final = 20_000
 """Supporting lines of an envelope."""
 ENVELOPE_WORK: Final = 2_000_000
 """Lines times options of an envelope."""

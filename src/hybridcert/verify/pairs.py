@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import bisect
+import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
 
 from flint import fmpq
 
 from hybridcert.errors import DataError
-from hybridcert.verify import limits
-from hybridcert.verify.memory import Kept
+
+_ratio = operator.itemgetter(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,31 +33,34 @@ class Pair:
     @staticmethod
     def of(outcomes: Iterable[tuple[fmpq, fmpq]]) -> Pair:
         """Group outcomes (P, Q) by exact ratio and check that both laws sum to one."""
-        grouped: dict[fmpq, tuple[fmpq, fmpq]] = {}
+        shared: list[tuple[fmpq, fmpq, fmpq]] = []
         zero = clean_sum = adversarial_sum = fmpq(0)
         for clean, adversarial in outcomes:
             if clean < 0 or adversarial < 0:
                 raise DataError("a law has a negative mass")
             clean_sum, adversarial_sum = clean_sum + clean, adversarial_sum + adversarial
-            if clean == 0:
-                continue
             if adversarial == 0:
                 zero = zero + clean
-                continue
-            ratio = adversarial / clean
-            p, q = grouped.get(ratio, (fmpq(0), fmpq(0)))
-            grouped[ratio] = (p + clean, q + adversarial)
+            elif clean != 0:
+                shared.append((adversarial / clean, clean, adversarial))
         if clean_sum != 1 or adversarial_sum != 1:
             raise DataError("the masses of a law do not sum to one")
-        atoms = tuple((ratio, *grouped[ratio]) for ratio in sorted(grouped))
+        shared.sort(key=_ratio)
+        atoms: list[tuple[fmpq, fmpq, fmpq]] = []
+        for ratio, p, q in shared:
+            if atoms and atoms[-1][0] == ratio:
+                atoms[-1] = (ratio, atoms[-1][1] + p, atoms[-1][2] + q)
+            else:
+                atoms.append((ratio, p, q))
         sums = [(zero, fmpq(0))]
         for _, p, q in atoms:
             sums.append((sums[-1][0] + p, sums[-1][1] + q))
-        return Pair(atoms, zero, tuple(sums), hash((atoms, zero)))
+        parts = (number for ratio, p, _ in atoms for number in (ratio.p, ratio.q, p.p, p.q))
+        return Pair(tuple(atoms), zero, tuple(sums), hash(tuple(int(number) for number in parts)))
 
     def missed(self, t: fmpq) -> fmpq:
         """H(t) = Σ_z max(t P(z) − Q(z), 0), for t >= 0."""
-        below = bisect.bisect_left(self.atoms, t, key=lambda atom: atom[0])
+        below = bisect.bisect_left(self.atoms, t, key=_ratio)
         clean, adversarial = self.sums[below]
         return t * clean - adversarial
 
@@ -69,11 +72,4 @@ def dominates(strong: Pair, weak: Pair) -> bool:
     straight line and that of ``weak`` is convex, so the difference is smallest at those ratios or at t = 0,
     where both vanish; beyond the largest one the slope of ``strong`` is 1, which no H exceeds.
     """
-    return _DOMINATED.get(
-        (strong, weak),
-        lambda: all(strong.missed(ratio) >= weak.missed(ratio) for ratio, _, _ in strong.atoms),
-        lambda _: len(strong.atoms) + len(weak.atoms),
-    )
-
-
-_DOMINATED: Final[Kept[bool]] = Kept(limits.KEPT_ATOMS)
+    return all(strong.missed(ratio) >= weak.missed(ratio) for ratio, _, _ in strong.atoms)

@@ -125,6 +125,7 @@ class _Product:
         self._layout, self._number, self._poly = layout, number, poly
         self._bits = bits
         self._work = limits.PRODUCTS
+        self._coefficient_bits = limits.COEFFICIENT_BITS
         self.light = number(0)
 
     def masses(self) -> tuple[Masses, Number]:
@@ -201,7 +202,8 @@ class _Product:
         length = power.clean.length()
         if self._bits is None or length <= _FEW:
             return power
-        if length > limits.ATOMS or length * self._bits > limits.COEFFICIENT_BITS:
+        self._coefficient_bits -= length * self._bits
+        if length > limits.ATOMS or self._coefficient_bits < 0:
             raise DataError(f"the law of a change has too many atoms at {self._bits} bits: {length}")
         return power.trimmed(arb(2) ** (-4 * self._bits))
 
