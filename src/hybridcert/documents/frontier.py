@@ -7,13 +7,14 @@ arithmetic is the verifier's: what is written is what it will accept.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from flint import arb, fmpq
 
-from hybridcert.certificate.tradeoff import worst_case_lower
+from hybridcert.certificate.tradeoff import dual_bound_lower, worst_case_lower
 from hybridcert.documents.claims import Claim, ScoreAbove, TopK
 from hybridcert.documents.evidence import Estimate, JointCandidate, PointEvidence, Setting
 from hybridcert.documents.exact import float_below, hexadecimal, largest_float, least_float
@@ -26,8 +27,11 @@ from hybridcert.verify.laws import spectrum_of
 _BITS = 256
 """Precision of the balls; what is written here is decided again by the verifier."""
 
-_AGREEMENT = 1e-8
-"""How far the two ways to prove a number may lie apart, relatively."""
+_AGREEMENT = 1e-9
+"""How far the two ways to evaluate the dual bound may lie apart, in units of t."""
+
+_UNDERFLOW = 1e-290
+_LAST_SCORE = math.nextafter(1.0, 0.0)
 
 Witness = float | None
 
@@ -102,7 +106,7 @@ def _point(setting: Setting, scores: Sequence[fmpq], point: PointEvidence) -> di
     at_zero = [[proof.witness_at_zero(p) for p in scores] for proof in proofs]
     values = [proof.dual(u[0], scores[0], 0.0) for proof, u in zip(proofs, at_zero, strict=True)]
     p_adv = max(0.0, min(float_below(value) for value in values))
-    _agree("p_adv", p_adv, min(proof.directed_at_zero(scores[0]) for proof in proofs), point)
+    _cross_check(proofs, at_zero, scores, fmpq(0))
     log_t: list[list[Witness] | None] = [None] * len(proofs)
     radius: float | None = None
     if point.certified:
@@ -114,8 +118,7 @@ def _point(setting: Setting, scores: Sequence[fmpq], point: PointEvidence) -> di
                 f"radius {point.radius!r} at d = {point.d} is not confirmed in ball arithmetic: this is a "
                 "defect, please report it"
             )
-        rival_upper = _float(1 - scores[-1]) if len(scores) > 1 else 1.0
-        _agree("radius", radius, point.radius, point, unit=setting.scale, rounded=1e-15 / max(rival_upper, 1e-300))
+        _cross_check(proofs, found, scores, exact(radius) / exact(setting.scale))
         log_t = list(found)
     return {
         "d": point.d,
@@ -130,45 +133,21 @@ def _point(setting: Setting, scores: Sequence[fmpq], point: PointEvidence) -> di
     }
 
 
-def _agree(
-    what: str,
-    written: float,
-    directed: float,
-    point: PointEvidence,
-    *,
-    unit: float = 1.0,
-    rounded: float = 0.0,
-) -> None:
-    """Refuse to write more than directed float64 proves, beyond its last digits: two proofs, one number.
-
-    Below 1e-6 (in units of the noise) float64 is loose on the safe side, and the balls stand alone; so it
-    is by ``rounded``, relatively, where it has to round the rival's complement 1 − p_upper to a float.
-    """
-    if written > directed * (1 + _AGREEMENT + rounded) and written > 1e-6 * unit:
-        raise CertificateError(
-            f"{what} at d = {point.d}: ball arithmetic gives {written!r}, directed float64 {directed!r}; "
-            "this is a defect, please report it"
-        )
-
-
 class _Proof:
     """The dual bound of one candidate, in float64 to find witnesses and in balls to use them."""
 
     def __init__(self, setting: Setting, candidate: JointCandidate) -> None:
         self.change = [dict(change) for change in candidate.changes]
         self._noise = setting.noise
+        self._shift_law = "laplace" if setting.noise == "laplace" else "gaussian"
         self._spectrum = candidate.spectrum
         self._exact = spectrum_of(setting.law, self.change, setting.threat, _BITS)
 
     def witness(self, p: fmpq, shift: float) -> Witness:
         """Return log t near the optimum, or None where the bound is the trivial 0."""
-        noise = "laplace" if self._noise == "laplace" else "gaussian"
-        log_t = float(worst_case_lower(self._spectrum, _float(p), shift, noise=noise).log_t)
+        score = min(_float(p), _LAST_SCORE)
+        log_t = float(worst_case_lower(self._spectrum, score, shift, noise=self._shift_law).log_t)
         return log_t if np.isfinite(log_t) else None
-
-    def directed_at_zero(self, p: fmpq) -> float:
-        """Return the worst-case score at shift 0 that directed float64 proves."""
-        return float(worst_case_lower(self._spectrum, _float(p), 0.0).value)
 
     def witness_at_zero(self, p: fmpq) -> Witness:
         """Return log t near the optimum at shift 0, where it is the log ratio of an atom."""
@@ -183,6 +162,30 @@ class _Proof:
         """Return D(log t; shift, p)."""
         m = exact(shift) if isinstance(shift, float) else shift
         return dual_value(self._exact, self._noise, m, log_t, p, _BITS)
+
+    def cross_check(self, log_t: Witness, p: fmpq, shift: fmpq) -> None:
+        """Refuse to go on where the balls are above directed float64 by more than its margins can explain.
+
+        All terms of D are at most t = e^u in size, so the two ways to evaluate it agree to a share of that.
+        """
+        if log_t is None:
+            return
+        ball = float(self.dual(log_t, p, shift).mid())
+        m, score, u = (np.array([value]) for value in (_float(shift), _float(p), log_t))
+        directed = float(dual_bound_lower(self._spectrum, m, score, u, noise=self._shift_law)[0])
+        if ball > directed + _AGREEMENT * math.exp(log_t) + _UNDERFLOW:
+            raise CertificateError(
+                f"D(log t = {log_t!r}) is {ball!r} in ball arithmetic and at least {directed!r} in directed "
+                "float64, which do not agree: this is a defect, please report it"
+            )
+
+
+def _cross_check(
+    proofs: Sequence[_Proof], witnesses: Sequence[Sequence[Witness]], scores: Sequence[fmpq], shift: fmpq
+) -> None:
+    for proof, witness in zip(proofs, witnesses, strict=True):
+        for log_t, p in zip(witness, scores, strict=True):
+            proof.cross_check(log_t, p, shift)
 
 
 def _largest_radius(

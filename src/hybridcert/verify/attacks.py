@@ -10,8 +10,11 @@ from hybridcert.errors import DataError
 from hybridcert.verify import limits
 from hybridcert.verify.kernels import PositionLaw
 from hybridcert.verify.memory import Kept
+from hybridcert.verify.meter import Meter
 from hybridcert.verify.pairs import Pair, dominates
 from hybridcert.verify.threats import DiscreteThreat
+
+_COMPARISON_UNITS: Final = 100  # work to compare two options
 
 Multiset = tuple[tuple[Pair, int], ...]
 """How many positions take which pair of laws; each pair once."""
@@ -32,12 +35,21 @@ class _Attack:
 
     elements: tuple[_Element, ...]
     room: tuple[int, ...]
+    work: int
+
+
+@dataclass(frozen=True, slots=True)
+class Required:
+    """The changes to cover, and the work it took to find them."""
+
+    changes: tuple[Multiset, ...]
+    work: int
 
 
 _ATTACKS: Final[Kept[_Attack]] = Kept(limits.KEPT_ATOMS)
 
 
-def required_changes(law: PositionLaw, threat: DiscreteThreat, d: int) -> tuple[Multiset, ...]:
+def required_changes(law: PositionLaw, threat: DiscreteThreat, d: int) -> Required:
     """Return changes of min(d, changeable positions) positions, such that one of them dominates any other.
 
     A change is left out if one of its options can be exchanged for a dominating one, of the same position or
@@ -52,21 +64,23 @@ def required_changes(law: PositionLaw, threat: DiscreteThreat, d: int) -> tuple[
     return _REQUIRED.get(
         (law, threat, d),
         lambda: _required_changes(law, threat, d),
-        lambda changes: sum(len(change) for change in changes),
+        lambda required: sum(len(change) for change in required.changes),
     )
 
 
-_REQUIRED: Final[Kept[tuple[Multiset, ...]]] = Kept(limits.KEPT_ATOMS)
+_REQUIRED: Final[Kept[Required]] = Kept(limits.KEPT_ATOMS)
 
 
-def _required_changes(law: PositionLaw, threat: DiscreteThreat, d: int) -> tuple[Multiset, ...]:
+def _required_changes(law: PositionLaw, threat: DiscreteThreat, d: int) -> Required:
     attack = _ATTACKS.get(
         (law, threat), lambda: _attack(law, threat), lambda a: sum(len(e.above) for e in a.elements)
     )
     need = min(d, sum(attack.room))
     changes: list[Multiset] = []
     size = 0
-    for counts in _undominated(attack, need):
+    meter = Meter(limits.WORK)
+    meter.spend(attack.work)
+    for counts in _undominated(attack, need, meter):
         taken: dict[Pair, int] = {}
         for element, n in zip(attack.elements, counts, strict=True):
             if n:
@@ -75,19 +89,19 @@ def _required_changes(law: PositionLaw, threat: DiscreteThreat, d: int) -> tuple
         size += len(taken)
         if len(changes) > limits.CHANGES or size > 10 * limits.CHANGES:
             raise DataError(f"more than {limits.CHANGES} changes to cover; an envelope covers them all")
-    return tuple(changes)
+    return Required(tuple(changes), meter.spent)
 
 
 def _attack(law: PositionLaw, threat: DiscreteThreat) -> _Attack:
     """Merge positions that are alike, drop options that another one dominates, and put the worst first."""
-    work = 0
+    meter = Meter(limits.WORK)
     best: dict[tuple[Pair, ...], tuple[Pair, ...]] = {}
     groups: dict[tuple[int | None, tuple[Pair, ...]], int] = {}
     for c in law.classes:
         if c.options and c.positions:
             if c.options not in best:
                 distinct = tuple(dict.fromkeys(c.options))
-                work += _spend(len(distinct) ** 2, work)
+                meter.spend(_COMPARISON_UNITS * len(distinct) ** 2)
                 best[c.options] = _maximal(distinct)
             key = (c.bit, best[c.options])
             groups[key] = groups.get(key, 0) + c.positions
@@ -97,7 +111,7 @@ def _attack(law: PositionLaw, threat: DiscreteThreat) -> _Attack:
         if free := min(positions, threat.cap(bit)):
             elements += [_Element(len(room), pair) for pair in options]
             room.append(free)
-    _spend(len(elements) ** 2, work)
+    meter.spend(_COMPARISON_UNITS * len(elements) ** 2)
     pairs = [element.pair for element in elements]
     stronger = [[dominates(strong, weak) for weak in pairs] for strong in pairs]
     above = [
@@ -114,13 +128,7 @@ def _attack(law: PositionLaw, threat: DiscreteThreat) -> _Attack:
     ordered = tuple(
         _Element(elements[i].group, elements[i].pair, frozenset(place[j] for j in above[i])) for i in order
     )
-    return _Attack(ordered, tuple(room))
-
-
-def _spend(comparisons: int, spent: int) -> int:
-    if spent + comparisons > limits.COMPARISONS:
-        raise DataError(f"more than {limits.COMPARISONS} comparisons of options; an envelope needs none")
-    return comparisons
+    return _Attack(ordered, tuple(room), meter.spent)
 
 
 def _maximal(options: Sequence[Pair]) -> tuple[Pair, ...]:
@@ -132,7 +140,7 @@ def _maximal(options: Sequence[Pair]) -> tuple[Pair, ...]:
     return tuple(kept)
 
 
-def _undominated(attack: _Attack, need: int) -> Iterator[list[int]]:
+def _undominated(attack: _Attack, need: int, meter: Meter) -> Iterator[list[int]]:
     """Yield counts by element that add up to ``need`` and that no exchange makes worse.
 
     Elements come worst first. An element is used only if the groups above it are full; so if one leaves its
@@ -142,19 +150,17 @@ def _undominated(attack: _Attack, need: int) -> Iterator[list[int]]:
     last = {element.group: at for at, element in enumerate(elements)}
     free = [_free(attack, at) for at in range(len(elements))]
     used, counts = [0] * len(room), [0] * len(elements)
-    left, steps = need, 0
+    left = need
     choices: list[Iterator[int]] = []  # what is left to try at the elements up to the present one
     while True:
         at = len(choices)
-        if steps > 10 * limits.CHANGES:
-            raise DataError("too many changes to search for those to cover; an envelope covers them all")
         if left == 0:
-            steps += sum(1 + len(e.above) // 16 for e, n in zip(elements, counts, strict=True) if n)
+            meter.spend(sum(10 + len(e.above) for e, n in zip(elements, counts, strict=True) if n))
             if _settled(attack, used, counts):
                 yield counts
         elif at < len(elements):
             element = elements[at]
-            steps += 1 + len(element.above) // 16
+            meter.spend(10 + len(element.above))
             spare = room[element.group] - used[element.group]
             most = min(left, spare)
             above = (elements[i].group for i in element.above)

@@ -130,7 +130,5 @@ def _envelope(value: object, law: PositionLaw, threat: DiscreteThreat, where: st
         raise DataError(f"{where}.exponents: expected lo <= hi, got {shown(low)} and {shown(high)}")
     room = changeable(law, threat)
     pairs = {pair: None for c, n in zip(law.classes, room, strict=True) if n for pair in c.options}
-    if (high - low + 1) * (1 + len(pairs)) > limits.ENVELOPE_WORK:
-        raise DataError(f"{where}: more than {limits.ENVELOPE_WORK} lines times options")
     times = count(found["d"], f"{where}.d", most=limits.BUDGET)
     return EnvelopeChange(Envelope(tuple(pairs), base, low, high, times))

@@ -22,37 +22,45 @@ _Node = tuple[str, int]  # ("s", i): a kind of position that needs one above it;
 
 
 def uncovered(
-    modalities: tuple[Threatened, ...], d: tuple[int, ...], listed: tuple[tuple[Change, ...], ...]
+    modalities: tuple[Threatened, ...],
+    d: tuple[int, ...],
+    listed: tuple[tuple[Change, ...], ...],
+    meter: Meter,
 ) -> str | None:
     """Return a description of a change that no listed one dominates, or None if the listed changes cover all.
 
     ``d`` holds one budget and every entry of ``listed`` one change per threatened modality.
     """
-    return _UNCOVERED.get(
+    missing, work = _UNCOVERED.get(
         (modalities, d, listed), lambda: _uncovered(modalities, d, listed), lambda _: len(listed)
     )
+    meter.spend(work)
+    return missing
 
 
-_UNCOVERED: Final[Kept[str | None]] = Kept(limits.KEPT_ATOMS)
+_UNCOVERED: Final[Kept[tuple[str | None, int]]] = Kept(limits.KEPT_ATOMS)
 
 
 def _uncovered(
     modalities: tuple[Threatened, ...], d: tuple[int, ...], listed: tuple[tuple[Change, ...], ...]
-) -> str | None:
+) -> tuple[str | None, int]:
+    meter = Meter(limits.WORK)
     per_modality = [
-        _answers(modality, budget, [changes[i] for changes in listed])
+        _answers(modality, budget, [changes[i] for changes in listed], meter)
         for i, (modality, budget) in enumerate(zip(modalities, d, strict=True))
     ]
     if math.prod(len(answers) for answers in per_modality) > limits.CHANGES:
-        return f"more than {limits.CHANGES} combinations of changes to cover"
+        raise DataError(f"more than {limits.CHANGES} combinations of changes to cover")
     everyone = (1 << len(listed)) - 1
     for combination in itertools.product(*per_modality):
+        meter.spend(10 + len(listed) // 8)
         left = everyone
         for _, who in combination:
             left &= who
         if not left:
-            return " and ".join(text for text, _ in combination) or "the unchanged input"
-    return None
+            missing = " and ".join(described(i) for i, (described, _) in zip(...))
+            return missing, meter.spent
+    return None, meter.spent
 
 
 def _answers(modality: Threatened, d: int, listed: Sequence[Change]) -> list[tuple[str, int]]:

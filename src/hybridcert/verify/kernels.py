@@ -13,6 +13,7 @@ from flint import fmpq
 from hybridcert.errors import DataError
 from hybridcert.verify import limits
 from hybridcert.verify.memory import Kept
+from hybridcert.verify.meter import Meter
 from hybridcert.verify.pairs import Pair
 from hybridcert.verify.reals import count, items, real, real_in, section, shown, text
 
@@ -38,6 +39,7 @@ class PositionLaw:
     modality: str
     kernel: str
     classes: tuple[PositionClass, ...]
+    work: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,8 @@ def _discrete_law(canonical: str, where: str) -> DiscreteLaw:
         raise DataError(f"{where}.kernel: unknown kernel {shown(kernel)}; known: {known}")
     parameters, reader = _KERNELS[kernel]
     law = section(value, where, required=("modality", "kernel", "positions", *parameters))
-    options = reader(law, where)
+    meter = Meter(limits.LAW_WORK)
+    options = reader(law, where, meter)
     classes, total = [], 0
     for index, entry in enumerate(items(law["positions"], f"{where}.positions", most=limits.OPTIONS)):
         at = f"{where}.positions[{index}]"
@@ -86,12 +89,17 @@ def _discrete_law(canonical: str, where: str) -> DiscreteLaw:
         positions = count(found[1], f"{at}[1]", most=limits.SYMBOLS)
         pairs = options(found[0], f"{at}[0]")
         total += len(pairs)
+        meter.spend(_CLASS_UNITS + _OPTION_UNITS * len(pairs))
         if total > limits.OPTIONS:
             raise DataError(f"{where}: more than {limits.OPTIONS} options")
         bit = found[0] if kernel == "flips" and isinstance(found[0], int) else None
         classes.append(PositionClass(pairs, positions, bit))
-    return PositionLaw(text(law["modality"], f"{where}.modality"), kernel, tuple(classes))
+    return PositionLaw(text(law["modality"], f"{where}.modality"), kernel, tuple(classes), meter.spent)
 
+
+_CLASS_UNITS: Final = 200  # work for a class, an option of it, and an outcome of a matrix
+_OPTION_UNITS: Final = 200
+_OUTCOME_UNITS: Final = 50
 
 Options = Callable[[object, str], tuple[Pair, ...]]
 
@@ -107,12 +115,12 @@ def _replacement(size: int, beta: fmpq) -> tuple[Pair, ...]:
     return (Pair.of(((stay, move), (move, stay), (others, others))),)
 
 
-def _uniform(law: Mapping[str, object], where: str) -> Options:
+def _uniform(law: Mapping[str, object], where: str, _: Meter) -> Options:
     beta = _rate(law["beta"], where)
     return lambda size, at: _replacement(count(size, at, least=2, most=limits.SYMBOLS), beta)
 
 
-def _fields(law: Mapping[str, object], where: str) -> Options:
+def _fields(law: Mapping[str, object], where: str, _: Meter) -> Options:
     def options(value: object, at: str) -> tuple[Pair, ...]:
         field = section(value, at, required=("size", "beta"))
         size = count(field["size"], f"{at}.size", least=2, most=limits.SYMBOLS)
@@ -121,7 +129,7 @@ def _fields(law: Mapping[str, object], where: str) -> Options:
     return options
 
 
-def _randomized_response(law: Mapping[str, object], where: str) -> Options:
+def _randomized_response(law: Mapping[str, object], where: str, _: Meter) -> Options:
     ratio = real_in(law["ratio"], f"{where}.ratio", "0", "inf", brackets="()")
 
     def options(value: object, at: str) -> tuple[Pair, ...]:
@@ -131,7 +139,7 @@ def _randomized_response(law: Mapping[str, object], where: str) -> Options:
     return options
 
 
-def _absorbing(law: Mapping[str, object], where: str) -> Options:
+def _absorbing(law: Mapping[str, object], where: str, _: Meter) -> Options:
     beta = _rate(law["beta"], where)
     pairs = (Pair.of(((beta, beta), (1 - beta, fmpq(0)), (fmpq(0), 1 - beta))),)
 
@@ -143,7 +151,7 @@ def _absorbing(law: Mapping[str, object], where: str) -> Options:
     return options
 
 
-def _flips(law: Mapping[str, object], where: str) -> Options:
+def _flips(law: Mapping[str, object], where: str, _: Meter) -> Options:
     plus = real_in(law["p_plus"], f"{where}.p_plus", "0", "1", brackets="[)")
     minus = real_in(law["p_minus"], f"{where}.p_minus", "0", "1", brackets="[)")
     pairs = (
@@ -153,7 +161,7 @@ def _flips(law: Mapping[str, object], where: str) -> Options:
     return lambda bit, at: pairs[count(bit, at, most=1)]
 
 
-def _synonyms(law: Mapping[str, object], where: str) -> Options:
+def _synonyms(law: Mapping[str, object], where: str, _: Meter) -> Options:
     def options(value: object, at: str) -> tuple[Pair, ...]:
         found = items(value, at, most=2)
         if len(found) != 2:
@@ -179,23 +187,16 @@ def _overlap(size: int, other: int, both: int) -> Pair:
     return Pair.of((shared, (fmpq(size - both, size), fmpq(0)), (fmpq(0), fmpq(other - both, other))))
 
 
-def _matrix(law: Mapping[str, object], where: str) -> Options:
+def _matrix(law: Mapping[str, object], where: str, meter: Meter) -> Options:
     rows = _rows(law["rows"], f"{where}.rows")
     allowed = _substitutes(law["substitutions"], f"{where}.substitutions", len(rows))
     found: dict[int, tuple[Pair, ...]] = {}  # the classes of one law, each computed once
     widest = max(int(weight.q).bit_length() for row in rows for weight in row)
-    left = limits.MATRIX_WORK
-
-    def spend(options: int) -> None:
-        nonlocal left
-        left -= options * len(rows) * (1 + widest // 500)
-        if left < 0:
-            raise DataError(f"{where}: the matrix has more options than can be worked out")
 
     def options(value: object, at: str) -> tuple[Pair, ...]:
         symbol = count(value, at, most=len(rows) - 1)
         if symbol not in found:
-            spend(len(allowed(symbol)))
+            meter.spend(_OUTCOME_UNITS * len(allowed(symbol)) * len(rows) * (1 + widest // 500))
             found[symbol] = tuple(
                 Pair.of(zip(rows[symbol], rows[substitute], strict=True)) for substitute in allowed(symbol)
             )
@@ -245,7 +246,7 @@ def _substitutes(value: object, where: str, size: int) -> Callable[[int], Sequen
     return lambda symbol: sorted(allowed.get(symbol, ()))
 
 
-_KERNELS: Final[dict[str, tuple[tuple[str, ...], Callable[[Mapping[str, object], str], Options]]]] = {
+_KERNELS: Final[dict[str, tuple[tuple[str, ...], Callable[[Mapping[str, object], str, Meter], Options]]]] = {
     "uniform": (("beta",), _uniform),
     "fields": ((), _fields),
     "randomized-response": (("ratio",), _randomized_response),

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from hybridcert.errors import DataError
 from hybridcert.verify import limits
 from hybridcert.verify.changes import Change, Factor, read_change
-from hybridcert.verify.kernels import DiscreteLaw, discrete_law
+from hybridcert.verify.kernels import DiscreteLaw, PositionLaw, discrete_law
+from hybridcert.verify.meter import Meter
 from hybridcert.verify.reals import items, shown
 from hybridcert.verify.spectrum import Spectrum, product
 from hybridcert.verify.threats import DiscreteThreat, check_fits, discrete_threat
@@ -49,11 +50,13 @@ def threatened(law: Mapping[str, object], threat: Mapping[str, object]) -> tuple
     """Read the discrete modalities that are threatened, in the order of ``threat.discrete``."""
     most = limits.MODALITIES
     laws: dict[str, DiscreteLaw] = {}
+    meter = Meter(limits.LAW_WORK)
     for index, entry in enumerate(items(law.get("discrete"), "law.discrete", most=most)):
         found = discrete_law(entry, f"law.discrete[{index}]")
         if found.modality in laws:
             raise DataError(f"law.discrete[{index}].modality: {shown(found.modality)} occurs twice")
         laws[found.modality] = found
+        meter.spend(found.work if isinstance(found, PositionLaw) else 0)
     modalities: dict[str, Threatened] = {}
     for index, entry in enumerate(items(threat.get("discrete"), "threat.discrete", most=most)):
         where = f"threat.discrete[{index}]"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from hybridcert.errors import DataError
 from hybridcert.verify import limits
 from hybridcert.verify.changes import Deletions, Envelope, Factor, Power
+from hybridcert.verify.meter import Meter
 from hybridcert.verify.pairs import Pair
 from hybridcert.verify.ratios import Exponents, coprime_basis, exponents
 
@@ -27,8 +28,8 @@ class Layout:
     radix: int
 
     @staticmethod
-    def of(factors: Sequence[Factor]) -> Layout:
-        """Merge equal pairs and find exact keys for all ratios."""
+    def of(factors: Sequence[Factor], meter: Meter) -> Layout:
+        """Merge equal pairs and find exact keys for all ratios; the work is counted on ``meter``."""
         times: dict[Pair, int] = {}
         for factor in factors:
             if isinstance(factor, Power) and factor.times:
@@ -41,8 +42,7 @@ class Layout:
         relative = [ratio / pair.atoms[0][0] for pair in times for ratio, _, _ in pair.atoms[1:]]
         relative += [envelope.base for envelope in envelopes]
         numbers = {int(part) for ratio in relative for part in (ratio.p, ratio.q)}
-        if len(numbers) ** 2 * max((n.bit_length() for n in numbers), default=0) > limits.BASIS_WORK:
-            raise DataError(f"a change takes options with too many different ratios: {len(relative)}")
+        meter.spend(1000 + len(numbers) ** 2 * max((n.bit_length() for n in numbers), default=0) // 30)
         basis = coprime_basis(numbers)
         bound = 1
         for pair, n in times.items():

@@ -45,33 +45,25 @@ MATRIX_ROWS: Final = 1_000
 """Rows of a transition matrix."""
 MATRIX_BITS: Final = 10_000
 """Bits of the denominator of a row's sum."""
-MATRIX_WORK: Final = 1_000_000
-"""Options times rows of a matrix, each counted once for every 500 bits of a weight."""
 OPTIONS: Final = 200_000
 """Options of all classes of a modality together."""
-COMPARISONS: Final = 1_000_000
-"""Comparisons of two options to find out which changes are dominated."""
 CHANGES: Final = 100_000
 """Changes that a cover must dominate; ten times as many different options in them, and steps to find them."""
-MATCHINGS: Final = 1_000_000
-"""Position-by-position comparisons of a required change with a listed one."""
 LAWS_IN_CHANGE: Final = 1_000
 """Different options that one change takes."""
-BASIS_WORK: Final = 1_000_000_000
-"""Square of the number of integers in the ratios of one change, times their bits."""
 
+SECOND: Final = 10_000_000
+"""Units of work in about a second."""
+LAW_WORK: Final = 20 * SECOND
+"""Work to read the laws of one document."""
+PRODUCT_WORK: Final = 20 * SECOND
+"""Work to build one spectrum."""
+WORK: Final = 40 * SECOND
+"""Work to check one document once it is read."""
 ATOMS: Final = 2_000_000
 """Atoms of a spectrum."""
-COEFFICIENT_BITS: Final = 2**29
-"""Atoms of all the powers on the way to one product, times the bits of the precision."""
-PRODUCTS: Final = 5_000_000
-"""Multiplications of masses to build one spectrum."""
 ENVELOPE_LINES: Final = 20_000
 """Supporting lines of an envelope."""
-ENVELOPE_WORK: Final = 2_000_000
-"""Lines times options of an envelope."""
-EVALUATIONS: Final = 4_000_000
-"""Atoms visited to check one document, weighted by the square of the precision over 128 bits."""
 EXACT_TAIL_BITS: Final = 20_000
 """Samples times bits of the probability for which a binomial tail is summed exactly, to settle a tie."""
 EXACT_BITS: Final = 20_000_000

@@ -16,12 +16,14 @@ from hybridcert.verify.changes import Envelope, Factor
 from hybridcert.verify.envelope import super_position
 from hybridcert.verify.layout import Layout, along_line
 from hybridcert.verify.memory import Kept
+from hybridcert.verify.meter import Meter
 from hybridcert.verify.ratios import Exponents, exponents
 
 Number = Any  # a ball (arb) or an exact rational (fmpq): python-flint carries no types
 Masses = dict[int, tuple[Number, Number]]  # packed exponents of the ratio -> (clean, adversarial)
 Step = Sequence[tuple[Exponents, Number, Number]]  # the same for one position, not yet packed
 
+_MASS_UNITS = 10  # work to multiply two masses
 _FEW = 256  # powers with up to this many atoms keep them all
 
 
@@ -31,12 +33,13 @@ class Spectrum:
 
     ``atoms`` holds (p_k, q_k, ℓ_k). ``zero`` holds the clean mass that the adversary never produces.
     ``light`` is an upper bound on the clean mass of atoms too light to matter at this precision, which are
-    not listed: a bound has to allow for any ratio there.
+    not listed: a bound has to allow for any ratio there. ``work`` counts what it took to build.
     """
 
     atoms: tuple[tuple[arb, arb, arb], ...]
     zero: arb
     light: arb
+    work: int
 
 
 def product(factors: tuple[Factor, ...], bits: int) -> Spectrum:
@@ -57,8 +60,9 @@ _SPECTRA: Final[Kept[Spectrum]] = Kept(limits.KEPT_ATOMS)
 
 def _product(factors: tuple[Factor, ...], bits: int) -> Spectrum:
     with precision(bits):
-        layout = Layout.of(factors)
-        building = _Product(layout, arb, arb_poly, bits)
+        meter = Meter(limits.PRODUCT_WORK)
+        layout = Layout.of(factors, meter)
+        building = _Product(layout, arb, arb_poly, bits, meter)
         masses, zero = building.masses()
         logs = [arb(number).log() for number in layout.basis]
         origin = arb(0)
@@ -71,7 +75,7 @@ def _product(factors: tuple[Factor, ...], bits: int) -> Spectrum:
         for key, (clean, adversarial) in masses.items():
             shares = (e * log for e, log in zip(layout.unpack(key), logs, strict=True) if e)
             atoms.append((clean, adversarial, sum(shares, origin)))
-        return Spectrum(tuple(atoms), zero, building.light)
+        return Spectrum(tuple(atoms), zero, building.light, meter.spent)
 
 
 @functools.lru_cache(maxsize=32)
@@ -79,10 +83,11 @@ def exact_product(factors: tuple[Factor, ...]) -> tuple[tuple[tuple[fmpq, fmpq],
     """Return the exact masses (p_k, q_k) and the clean mass at ratio 0; None if they would be too large."""
     if any(isinstance(factor, Envelope) for factor in factors):
         return None
-    layout = Layout.of(factors)
+    meter = Meter(limits.PRODUCT_WORK)
+    layout = Layout.of(factors, meter)
     if layout.exact_bits() > limits.EXACT_BITS:
         return None
-    masses, zero = _Product(layout, fmpq, fmpq_poly, None).masses()
+    masses, zero = _Product(layout, fmpq, fmpq_poly, None, meter).masses()
     return tuple(masses.values()), zero
 
 
@@ -120,12 +125,17 @@ class _Product:
     """One multiplication of all factors, in balls of ``bits`` bits or, with None, in exact rationals."""
 
     def __init__(
-        self, layout: Layout, number: Callable[..., Number], poly: Callable[..., Any], bits: int | None
+        self,
+        layout: Layout,
+        number: Callable[..., Number],
+        poly: Callable[..., Any],
+        bits: int | None,
+        meter: Meter,
     ) -> None:
         self._layout, self._number, self._poly = layout, number, poly
         self._bits = bits
-        self._work = limits.PRODUCTS
-        self._coefficient_bits = limits.COEFFICIENT_BITS
+        self._meter = meter
+        self._scale = (bits or 128) / 128
         self.light = number(0)
 
     def masses(self) -> tuple[Masses, Number]:
@@ -147,6 +157,8 @@ class _Product:
             found = self._multiply(found, self._power(step, n))
         for envelope in layout.envelopes:
             if envelope.times:
+                slopes = envelope.highest - envelope.lowest + 1
+                self._meter.spend(_MASS_UNITS * self._scale * slopes * (1 + len(envelope.pairs)))
                 zero, lines = super_position(envelope)
                 direction = exponents(envelope.base, layout.basis)
                 kept = kept * (1 - zero) ** envelope.times
@@ -189,23 +201,24 @@ class _Product:
         square, power = _Cut(0, clean, adversarial, self._number(0)), None
         while True:
             if n & 1:
-                power = square if power is None else self._checked(power.times(square))
+                power = square if power is None else self._times(power, square)
             n >>= 1
             if not n:
                 break
-            square = self._checked(square.times(square))
+            square = self._times(square, square)
         assert power is not None
         self.light = self.light + power.light
         return power.start, power.clean.coeffs(), power.adversarial.coeffs()
 
-    def _checked(self, power: _Cut) -> _Cut:
-        length = power.clean.length()
+    def _times(self, one: _Cut, other: _Cut) -> _Cut:
+        length = one.clean.length() + other.clean.length()
+        if length > limits.ATOMS:
+            raise DataError(f"the law of a change has more than {limits.ATOMS} atoms")
+        self._meter.spend(self._scale * length**1.5)  # long products span a wide range of sizes
+        product = one.times(other)
         if self._bits is None or length <= _FEW:
-            return power
-        self._coefficient_bits -= length * self._bits
-        if length > limits.ATOMS or self._coefficient_bits < 0:
-            raise DataError(f"the law of a change has too many atoms at {self._bits} bits: {length}")
-        return power.trimmed(arb(2) ** (-4 * self._bits))
+            return product
+        return product.trimmed(arb(2) ** (-4 * self._bits))
 
     def _general_power(self, step: Step, n: int) -> Masses:
         result: Masses = {0: (self._number(1), self._number(1))}
@@ -220,9 +233,7 @@ class _Product:
 
     def _multiply(self, first: Masses, second: Masses) -> Masses:
         """Convolve two laws: ratios multiply, masses multiply, equal ratios merge."""
-        self._work -= len(first) * len(second)
-        if self._work < 0:
-            raise DataError(f"the law of a change takes more than {limits.PRODUCTS} products of masses")
+        self._meter.spend(_MASS_UNITS * self._scale * len(first) * len(second))
         if len(first) == 1 and first.get(0) == (1, 1):
             return second
         result: Masses = {}
