@@ -1,7 +1,7 @@
-"""Certificates issued by hand from the format's page alone: plain fractions, plain bisection, no package code.
+"""Certificates issued by hand from the format's page alone: fractions, bisection, no code of the package.
 
-Slow and obvious on purpose: the laws of a change are multiplied out outcome by outcome in fractions, D is summed
-as it stands on the page, and witnesses come from a ternary search.
+Slow and obvious on purpose: the laws of a change are multiplied out outcome by outcome in fractions, D is
+summed as it stands on the page, and witnesses come from a ternary search.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def hexadecimal(value: float) -> str:
     return value.hex()
 
 
-# --- laws ------------------------------------------------------------------------------------------------------
+# --- laws ------------------------------------------------------------------------------------------------
 
 
 def _replacement(size: int, beta: Fraction) -> list[list[tuple[Fraction, Fraction]]]:
@@ -80,9 +80,7 @@ def options_of(law: Json, kind: Any) -> list[list[tuple[Fraction, Fraction]]]:
 
 
 def grouped(outcomes: Sequence[tuple[Fraction, Fraction]]) -> Law:
-    return law_of(
-        {i: p for i, (p, _) in enumerate(outcomes)}, {i: q for i, (_, q) in enumerate(outcomes)}
-    )
+    return law_of({i: p for i, (p, _) in enumerate(outcomes)}, {i: q for i, (_, q) in enumerate(outcomes)})
 
 
 def missed(law: Law, t: Fraction) -> Fraction:
@@ -139,7 +137,7 @@ def law_of_changes(document: Json, changes: Sequence[Json]) -> Law:
     return total
 
 
-# --- the dual bound, as it stands on the page ---------------------------------------------------------------------
+# --- the dual bound, as it stands on the page ------------------------------------------------------------
 
 
 def gaussian(s: arb, m: arb) -> tuple[arb, arb]:
@@ -186,7 +184,7 @@ def best_log_t(law: Law, noise: str, m: Fraction, p: Fraction) -> float:
     return (low + high) / 2
 
 
-# --- floats in order ----------------------------------------------------------------------------------------------
+# --- floats in order -------------------------------------------------------------------------------------
 
 
 def largest_float(holds: Callable[[float], bool], most: float) -> float | None:
@@ -233,7 +231,7 @@ def clopper_pearson_upper(k: int, n: int, alpha: Fraction) -> float:
     return math.nextafter(above, 2.0)
 
 
-# --- documents ----------------------------------------------------------------------------------------------------
+# --- documents -------------------------------------------------------------------------------------------
 
 
 def document(
@@ -335,12 +333,17 @@ def point(document: Json, d: Any, listed: Sequence[Sequence[Json]]) -> Json:
     laws = [law_of_changes(document, changes) for changes in listed]
     at_zero = [[best_log_t(law, noise, Fraction(0), p) for p in scores] for law in laws]
     p_adv = min(
-        largest_float(lambda v, u=u, law=law: bool(dual(law, noise, Fraction(0), u, scores[0]) >= ball(v)), 1.0) or 0.0
+        largest_float(
+            lambda v, u=u, law=law: bool(dual(law, noise, Fraction(0), u, scores[0]) >= ball(v)), 1.0
+        )
+        or 0.0
         for law, (u, *_) in zip(laws, at_zero, strict=True)
     )
 
     def reached(law: Law, log_t: Callable[[Fraction], list[float]]) -> Callable[[float], bool]:
-        return lambda r: bool(proven(document, law, Fraction(r) / scale, log_t(Fraction(r) / scale)) > ball(bound))
+        return lambda r: bool(
+            proven(document, law, Fraction(r) / scale, log_t(Fraction(r) / scale)) > ball(bound)
+        )
 
     certified = all(reached(law, lambda m, u=u: u)(0.0) for law, u in zip(laws, at_zero, strict=True))
     radius, log_t = (0.0 if certified else None), at_zero

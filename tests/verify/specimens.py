@@ -38,7 +38,12 @@ def uniform() -> Json:
         threats=[_threat("substitution", 8)],
         norm=L2,
         claim=SCORE,
-        points=[(0, [_taken()]), (1, [_taken([0, 0, 1])]), (2, [_taken([0, 0, 2])]), (4, [_taken([0, 0, 4])])],
+        points=[
+            (0, [_taken()]),
+            (1, [_taken([0, 0, 1])]),
+            (2, [_taken([0, 0, 2])]),
+            (4, [_taken([0, 0, 4])]),
+        ],
     )
 
 
@@ -56,7 +61,11 @@ def fields() -> Json:
     sizes = [9, 16, 42, 7]
     return document(
         discrete=[
-            {"modality": "columns", "kernel": "fields", "positions": [[{"size": n, "beta": half}, 1] for n in sizes]}
+            {
+                "modality": "columns",
+                "kernel": "fields",
+                "positions": [[{"size": n, "beta": half}, 1] for n in sizes],
+            }
         ],
         continuous=[_image(0.5)],
         threats=[_threat("fields", 4, "columns")],
@@ -66,7 +75,7 @@ def fields() -> Json:
 
 
 def fields_enumerated() -> Json:
-    """A field of many categories with little noise against one of two categories with more: neither dominates."""
+    """Many categories with much noise against two with little: neither field dominates the other."""
     kinds = [{"size": 2, "beta": "1/4"}, {"size": 40, "beta": "1/2"}]
     return document(
         discrete=[{"modality": "columns", "kernel": "fields", "positions": [[kind, 2] for kind in kinds]}],
@@ -84,7 +93,12 @@ def fields_enumerated() -> Json:
 def randomized_response() -> Json:
     return document(
         discrete=[
-            {"modality": "text", "kernel": "randomized-response", "ratio": "3", "positions": [[5, 2], [20, 3]]}
+            {
+                "modality": "text",
+                "kernel": "randomized-response",
+                "ratio": "3",
+                "positions": [[5, 2], [20, 3]],
+            }
         ],
         threats=[_threat("substitution", 2)],
         points=[(1, [_taken([0, 0, 1])]), (2, [_taken([0, 0, 2])])],
@@ -94,7 +108,12 @@ def randomized_response() -> Json:
 def absorbing() -> Json:
     return document(
         discrete=[
-            {"modality": "text", "kernel": "absorbing", "beta": hexadecimal(0.75), "positions": [["symbol", 12]]}
+            {
+                "modality": "text",
+                "kernel": "absorbing",
+                "beta": hexadecimal(0.75),
+                "positions": [["symbol", 12]],
+            }
         ],
         continuous=[_image()],
         threats=[_threat("substitution", 3)],
@@ -198,10 +217,14 @@ def envelope() -> Json:
     )
 
 
-def deletion(kind: str, changes: list[tuple[int, int]], d: int, length: int | None = 30) -> Callable[[], Json]:
+def deletion(
+    kind: str, changes: list[tuple[int, int]], d: int, length: int | None = 30
+) -> Callable[[], Json]:
     def specimen() -> Json:
         return document(
-            discrete=[{"modality": "text", "kernel": "deletion", "beta": hexadecimal(0.75), "length": length}],
+            discrete=[
+                {"modality": "text", "kernel": "deletion", "beta": hexadecimal(0.75), "length": length}
+            ],
             continuous=[_image()],
             threats=[_threat(kind, d)],
             norm=L2,
@@ -240,7 +263,12 @@ def two_modalities() -> Json:
     return document(
         discrete=[
             {"modality": "text", "kernel": "uniform", "beta": hexadecimal(0.5), "positions": [[50, 4]]},
-            {"modality": "calm", "kernel": "absorbing", "beta": hexadecimal(0.5), "positions": [["symbol", 4]]},
+            {
+                "modality": "calm",
+                "kernel": "absorbing",
+                "beta": hexadecimal(0.5),
+                "positions": [["symbol", 4]],
+            },
             {"modality": "log", "kernel": "deletion", "beta": hexadecimal(0.75), "length": None},
         ],
         continuous=[_image()],

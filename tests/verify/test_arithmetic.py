@@ -10,6 +10,8 @@ import pytest
 from flint import arb, fmpq
 from hypothesis import given
 from hypothesis import strategies as st
+from issuing import dual, law_of_changes
+from specimens import SPECIMENS
 
 from balls import ball, precision
 from exact_laws import Law
@@ -22,8 +24,6 @@ from hybridcert.verify.laws import spectrum_of
 from hybridcert.verify.ratios import coprime_basis, exponents
 from hybridcert.verify.reals import decimal, real
 from hybridcert.verify.spectrum import Spectrum
-from issuing import dual, law_of_changes
-from specimens import SPECIMENS
 
 BITS = 256
 Json = dict[str, Any]
@@ -49,7 +49,11 @@ def assert_encloses(spectrum: Spectrum, law: Law) -> None:
         found = sorted(spectrum.atoms, key=lambda atom: float(atom[2].mid()))
         assert len(found) == len(expected)
         for (p, q, log_ratio), (ratio, clean, adversarial) in zip(found, expected, strict=True):
-            for enclosure, exact in ((p, ball(clean)), (q, ball(adversarial)), (log_ratio, ball(ratio).log())):
+            for enclosure, exact in (
+                (p, ball(clean)),
+                (q, ball(adversarial)),
+                (log_ratio, ball(ratio).log()),
+            ):
                 assert enclosure.overlaps(exact)
                 assert float(enclosure.rad()) <= 1e-50 * (1 + abs(float(enclosure.mid())))
         assert spectrum.zero.overlaps(ball(law.get(Fraction(0), (Fraction(0),))[0]))
@@ -204,7 +208,9 @@ def test_hexadecimal_floats_are_read_exactly(value: float):
 BAD_REALS = ["", "nan", "inf", "-inf", "0x1p", "0x1.8", " 1", "1 ", "1/0", "1/-2", "1e5", "0.5", "+1", "１"]
 
 
-@pytest.mark.parametrize("text", [*BAD_REALS, "0x1p+9999999", "0x1p99999", "9" * 2001, "0x" + "f" * 65 + "p0"])
+@pytest.mark.parametrize(
+    "text", [*BAD_REALS, "0x1p+9999999", "0x1p99999", "9" * 2001, "0x" + "f" * 65 + "p0"]
+)
 def test_what_is_no_real(text: str):
     with pytest.raises(DataError, match=r"^x: "):
         real(text, "x")

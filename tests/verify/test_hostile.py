@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from hybridcert.verify import Verdict, verify_document, verify_text
-from hybridcert.verify import limits
 from test_refusals import _tamper, specimen, text_of
+
+from hybridcert.verify import Verdict, limits, verify_document, verify_text
 
 Json = dict[str, Any]
 
@@ -153,12 +152,22 @@ WRONG: list[tuple[str, str, object, str]] = [
     ("uniform", "frontier.1.witnesses.0.change.0.positions", [[0, 1, 1]], "no class 0 with an option 1"),
     ("uniform", "frontier.1.witnesses.0.change.0.positions", [[0, 0, 9]], "class 0 has 8 positions, got 9"),
     ("uniform", "frontier.1.witnesses.0.change.0.positions", [[0, 0]], "expected [class, option, count]"),
-    ("uniform", "frontier.1.witnesses.0.change.0", {"insertions": 1, "deletions": 1}, "'positions' is missing"),
+    (
+        "uniform",
+        "frontier.1.witnesses.0.change.0",
+        {"insertions": 1, "deletions": 1},
+        "'positions' is missing",
+    ),
     ("edit", "frontier.0.witnesses.0.change.0", {"positions": []}, "'insertions' is missing"),
     ("edit", "law.discrete.0.length", "30", "law.discrete[0].length: expected a JSON integer"),
     ("envelope", "frontier.0.witnesses.0.change.0.envelope.base", "1", "must be in (1, inf), got '1'"),
     ("envelope", "frontier.0.witnesses.0.change.0.envelope.exponents", [3, 2], "expected lo <= hi"),
-    ("envelope", "frontier.0.witnesses.0.change.0.envelope.exponents", [-(10**6), 0], "must be an integer in"),
+    (
+        "envelope",
+        "frontier.0.witnesses.0.change.0.envelope.exponents",
+        [-(10**6), 0],
+        "must be an integer in",
+    ),
     ("mahalanobis", "frontier.0.d", 1, "frontier[0].d: must be an integer in [0, 0], got 1"),
     ("two-modalities", "frontier.0.d", [1], "frontier[0].d: expected 2 budgets, got 1"),
     ("two-modalities", "frontier.0.d", 1, "frontier[0].d: expected a list"),
@@ -169,7 +178,12 @@ WRONG: list[tuple[str, str, object, str]] = [
     ("top-k", "estimate.counts.0", 9999, "with sum"),
     ("top-k", "estimate.label_index", 5, "estimate.label_index: must be an integer in [0, 4]"),
     ("matrix", "law.discrete.0.rows.0", ["1", "1"], "rows[0]: expected 3 weights"),
-    ("matrix", "law.discrete.0.rows.0", ["0", "0", "0"], "rows[0]: expected 3 weights >= 0 that are not all 0"),
+    (
+        "matrix",
+        "law.discrete.0.rows.0",
+        ["0", "0", "0"],
+        "rows[0]: expected 3 weights >= 0 that are not all 0",
+    ),
     ("matrix", "law.discrete.0.rows.0.1", "-1", "rows[0]: expected 3 weights >= 0"),
     ("matrix", "law.discrete.0.rows", [], "rows: expected at least one row"),
     ("matrix", "law.discrete.0.substitutions", [[0, 0]], "no substitute for itself"),
@@ -318,13 +332,13 @@ def _many_samples() -> Json:
     return document
 
 
-HEAVY: list[Callable[[], Json]] = [
+HEAVY: list[Any] = [
     _long_uniform,
-    _coarse_matrix,
     _prime_synonyms,
-    _many_products,
     _wide_envelope,
     _many_samples,
+    pytest.param(_coarse_matrix, marks=pytest.mark.slow),
+    pytest.param(_many_products, marks=pytest.mark.slow),
 ]
 
 

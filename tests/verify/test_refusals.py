@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from hybridcert.verify import verify_document
 from issuing import _float, _order, hexadecimal
 from specimens import SPECIMENS
+
+from hybridcert.verify import verify_document
 
 Json = dict[str, Any]
 FOLDER = Path(__file__).resolve().parents[1] / "data" / "certificates"

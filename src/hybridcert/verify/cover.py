@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from hybridcert.errors import DataError
 from hybridcert.verify import limits
 from hybridcert.verify.attacks import Multiset, required_changes
 from hybridcert.verify.changes import Change, EnvelopeChange, PositionChange, SequenceChange
+from hybridcert.verify.flow import largest_flow
 from hybridcert.verify.kernels import DeletionLaw, PositionLaw
 from hybridcert.verify.laws import Threatened
 from hybridcert.verify.memory import Kept
+from hybridcert.verify.meter import Meter
 from hybridcert.verify.pairs import Pair, dominates
 from hybridcert.verify.threats import DiscreteThreat, changed_positions
 
-_Node = tuple[str, int]  # ("s", i): a kind of position that needs one above it; ("t", j): one that is listed
+_STEP_UNITS: Final = 10  # work for a look at one listed change, and to compare two options
+_COMPARISON_UNITS: Final = 100
 
 
 def uncovered(
@@ -29,7 +33,8 @@ def uncovered(
 ) -> str | None:
     """Return a description of a change that no listed one dominates, or None if the listed changes cover all.
 
-    ``d`` holds one budget and every entry of ``listed`` one change per threatened modality.
+    ``d`` holds one budget and every entry of ``listed`` one change per threatened modality; the work is
+    counted on ``meter``.
     """
     missing, work = _UNCOVERED.get(
         (modalities, d, listed), lambda: _uncovered(modalities, d, listed), lambda _: len(listed)
@@ -53,46 +58,56 @@ def _uncovered(
         raise DataError(f"more than {limits.CHANGES} combinations of changes to cover")
     everyone = (1 << len(listed)) - 1
     for combination in itertools.product(*per_modality):
-        meter.spend(10 + len(listed) // 8)
+        meter.spend(_STEP_UNITS + len(listed))
         left = everyone
-        for _, who in combination:
-            left &= who
+        for answer in combination:
+            left &= answer.who
         if not left:
-            missing = " and ".join(described(i) for i, (described, _) in zip(...))
-            return missing, meter.spent
+            missing = " and ".join(answer.describe() for answer in combination)
+            return missing or "the unchanged input", meter.spent
     return None, meter.spent
 
 
-def _answers(modality: Threatened, d: int, listed: Sequence[Change]) -> list[tuple[str, int]]:
-    """Return for every required change its description, and as bits which listed changes dominate it."""
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """A required change of one modality, and as bits which listed changes dominate it."""
+
+    describe: Callable[[], str]
+    who: int
+
+
+def _answers(modality: Threatened, d: int, listed: Sequence[Change], meter: Meter) -> list[_Answer]:
     law, threat = modality.law, modality.threat
     if isinstance(law, DeletionLaw):
+        largest = _sequence_changes(law, threat, d)
+        meter.spend(_STEP_UNITS * len(largest) * len(listed))
         return [
-            (
-                f"{a} insertions and {b} deletions in {law.modality!r}",
+            _Answer(
+                functools.partial("{} insertions and {} deletions in {!r}".format, a, b, law.modality),
                 _bits(
-                    [isinstance(c, SequenceChange) and a <= c.insertions and b <= c.deletions for c in listed]
+                    isinstance(c, SequenceChange) and a <= c.insertions and b <= c.deletions for c in listed
                 ),
             )
-            for a, b in _sequence_changes(law, threat, d)
+            for a, b in largest
         ]
     positions = changed_positions(law, threat, d)
-    envelopes = _bits([isinstance(c, EnvelopeChange) and c.envelope.times >= positions for c in listed])
+    envelopes = _bits(isinstance(c, EnvelopeChange) and c.envelope.times >= positions for c in listed)
     if envelopes == (1 << len(listed)) - 1:  # nothing else to look at, however many changes there are
-        return [(f"{positions} changed positions in {law.modality!r}", envelopes)]
-    distinct = {c: _multiset(law, c) for c in listed if isinstance(c, PositionChange)}
+        text = functools.partial("{} changed positions in {!r}".format, positions, law.modality)
+        return [_Answer(text, envelopes)]
     required = required_changes(law, threat, d)
-    if len(required) * len(distinct) > limits.MATCHINGS:
-        raise DataError(f"more than {limits.MATCHINGS} comparisons of changes")
+    meter.spend(required.work)
+    distinct = {c: _multiset(law, c) for c in listed if isinstance(c, PositionChange)}
+    meter.spend(_STEP_UNITS * len(required.changes) * len(listed))
     answers = []
-    for change in required:
-        fits = {c: _dominates_by_position(taken, change) for c, taken in distinct.items()}
-        who = envelopes | _bits([isinstance(c, PositionChange) and fits[c] for c in listed])
-        answers.append((_described(law, change), who))
+    for change in required.changes:
+        fits = {c: dominates_by_position(taken, change, meter) for c, taken in distinct.items()}
+        who = envelopes | _bits(isinstance(c, PositionChange) and fits[c] for c in listed)
+        answers.append(_Answer(functools.partial(_described, law, change), who))
     return answers
 
 
-def _bits(flags: Sequence[bool]) -> int:
+def _bits(flags: Iterable[bool]) -> int:
     return sum(1 << i for i, flag in enumerate(flags) if flag)
 
 
@@ -130,57 +145,15 @@ def _described(law: PositionLaw, change: Multiset) -> str:
     return f"the change [{', '.join(parts)}] in {law.modality!r}"
 
 
-def _dominates_by_position(strong: Multiset, weak: Multiset) -> bool:
+def dominates_by_position(strong: Multiset, weak: Multiset, meter: Meter) -> bool:
     """Say whether every position of ``weak`` has a position of its own in ``strong`` that dominates it."""
+    meter.spend(_STEP_UNITS * (len(strong) + len(weak)))
     need = sum(n for _, n in weak)
     if need > sum(n for _, n in strong):
         return False
     capacity = dict(strong)
     if all(n <= capacity.get(pair, 0) for pair, n in weak):
         return True
+    meter.spend(_COMPARISON_UNITS * len(strong) * len(weak))
     edges = [[j for j, (pair, _) in enumerate(strong) if dominates(pair, other)] for other, _ in weak]
-    if not all(edges):
-        return False
-    return _largest_flow([n for _, n in weak], [n for _, n in strong], edges) == need
-
-
-def _largest_flow(supply: list[int], capacity: list[int], edges: list[list[int]]) -> int:
-    """Return how many units fit, by shortest augmenting paths between ``supply`` and ``capacity``."""
-    flow: dict[tuple[int, int], int] = {}
-    total = 0
-    while True:
-        came: dict[_Node, _Node | None] = {("s", i): None for i, n in enumerate(supply) if n}
-        queue = deque(came)
-        end = None
-        while queue and end is None:
-            side, i = node = queue.popleft()
-            if side == "s":
-                reached = [("t", j) for j in edges[i]]
-            elif capacity[i]:
-                end = node
-                break
-            else:
-                reached = [("s", k) for k in range(len(supply)) if flow.get((k, i))]
-            for other in reached:
-                if other not in came:
-                    came[other] = node
-                    queue.append(other)
-        if end is None:
-            return total
-        path = [end]
-        while (before := came[path[-1]]) is not None:
-            path.append(before)
-        path.reverse()
-        steps = list(itertools.pairwise(path))
-        amount = min(supply[path[0][1]], capacity[end[1]])
-        for (side, i), (_, j) in steps:
-            if side == "t":
-                amount = min(amount, flow[j, i])
-        for (side, i), (_, j) in steps:
-            if side == "s":
-                flow[i, j] = flow.get((i, j), 0) + amount
-            else:
-                flow[j, i] -= amount
-        supply[path[0][1]] -= amount
-        capacity[end[1]] -= amount
-        total += amount
+    return all(edges) and largest_flow([n for _, n in weak], [n for _, n in strong], edges, meter) == need

@@ -15,29 +15,26 @@ from hybridcert.verify.cover import uncovered
 from hybridcert.verify.duality import Noise, dual_value, exact_tie
 from hybridcert.verify.laws import factors_of
 from hybridcert.verify.memory import Kept
+from hybridcert.verify.meter import Meter
 from hybridcert.verify.spectrum import product
 
-
-class Meter:
-    """The work that one document may still cause."""
-
-    def __init__(self) -> None:
-        self._left = float(limits.EVALUATIONS)
-
-    def spend(self, atoms: int, bits: int) -> None:
-        """Count one evaluation of so many atoms."""
-        self._left -= (atoms + 1) * (bits / 128) ** 2
-        if self._left < 0:
-            raise DataError(f"more than {limits.EVALUATIONS} evaluations of atoms")
+_ATOM_UNITS: Final = 50  # work for one atom of D, and to settle a tie in exact rationals
+_TIE_UNITS: Final = limits.SECOND // 2
 
 
 def check_point(certificate: Certificate, index: int, meter: Meter) -> list[str]:
-    """Return what does not hold of ``certificate.points[index]``; empty if everything does."""
+    """Return what does not hold of ``certificate.points[index]``; empty if everything does.
+
+    Raises
+    ------
+    DataError
+        If that takes more than the limits allow.
+    """
     point = certificate.points[index]
     where, at = f"frontier[{index}]", f"at d = {shown_budget(point)}"
     listed = tuple(witness.changes for witness in point.witnesses)
     try:
-        missing = uncovered(certificate.modalities, point.d, listed)
+        missing = uncovered(certificate.modalities, point.d, listed, meter)
         if missing is not None:
             return [f"{where}.witnesses: nothing listed covers {missing} {at}"]
         for number, witness in enumerate(point.witnesses):
@@ -46,7 +43,7 @@ def check_point(certificate: Certificate, index: int, meter: Meter) -> list[str]
                 field, what = reason
                 return [f"{where}.{field}: {what} for witnesses[{number}] {at}"]
     except DataError as error:
-        return [f"{where}: {error} {at}"]
+        raise DataError(f"{where}: {error} {at}") from None
     return []
 
 
@@ -63,13 +60,20 @@ def _check_witness(
     factors = factors_of(certificate.modalities, witness.changes)
     zero, p = fmpq(0), estimate.p_lower
 
+    built: set[int] = set()
+
     def value(shift: fmpq, log_t: fmpq | None, score: fmpq, bits: int) -> arb:
-        meter.spend(len(product(factors, bits).atoms) if log_t is not None else 0, bits)
+        if log_t is not None:
+            spectrum = product(factors, bits)
+            meter.spend(_ATOM_UNITS * (1 + len(spectrum.atoms)) * (bits / 128) ** 2)
+            meter.spend(0 if bits in built else spectrum.work)
+            built.add(bits)
         return _dual(factors, noise, shift, log_t, score, bits)
 
     u = witness.log_t_at_zero[0]
     holds = not_below(lambda bits: value(zero, u, p, bits), point.p_adv)
     if holds is None and u is not None:
+        meter.spend(_TIE_UNITS)
         exact = exact_tie(factors, u, p, limits.PRECISIONS[-1])
         holds = None if exact is None else exact >= point.p_adv
     if not holds:

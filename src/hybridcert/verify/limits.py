@@ -48,13 +48,13 @@ MATRIX_BITS: Final = 10_000
 OPTIONS: Final = 200_000
 """Options of all classes of a modality together."""
 CHANGES: Final = 100_000
-"""Changes that a cover must dominate; ten times as many different options in them, and steps to find them."""
+"""Changes that a cover must dominate; ten times as many different options in them."""
 LAWS_IN_CHANGE: Final = 1_000
 """Different options that one change takes."""
 
 SECOND: Final = 10_000_000
 """Units of work in about a second."""
-LAW_WORK: Final = 20 * SECOND
+LAW_WORK: Final = 10 * SECOND
 """Work to read the laws of one document."""
 PRODUCT_WORK: Final = 20 * SECOND
 """Work to build one spectrum."""

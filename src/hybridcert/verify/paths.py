@@ -75,7 +75,8 @@ def verify_paths(
         ``*.jsonl`` files with one certificate a line, other files with one certificate or a list of them,
         and directories that hold ``certificates.jsonl`` themselves or one level down.
     jobs
-        Processes; None for one per core. Few documents are checked in this one.
+        Processes; None for one per core. Few documents are checked in this one. A script that checks many
+        needs ``if __name__ == "__main__":``, as processes are spawned.
     progress
         Called as documents are finished.
     explained

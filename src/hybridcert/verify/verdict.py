@@ -8,10 +8,11 @@ from typing import Final
 
 from hybridcert.errors import DataError
 from hybridcert.verify import document as documents
-from hybridcert.verify import v1
+from hybridcert.verify import limits, v1
 from hybridcert.verify.certificate import Certificate
 from hybridcert.verify.estimate import check_estimate
-from hybridcert.verify.frontier import Meter, check_point
+from hybridcert.verify.frontier import check_point
+from hybridcert.verify.meter import Meter
 from hybridcert.verify.reals import shown
 
 READERS: Final[Mapping[str, Callable[[Mapping[str, object]], Certificate]]] = {v1.SCHEMA: v1.read}
@@ -103,10 +104,13 @@ def _read(document: object) -> Certificate:
 
 def _check(certificate: Certificate) -> list[str]:
     reasons = check_estimate(certificate)
-    meter = Meter()
+    meter = Meter(limits.WORK)
     failed = 0
     for index in range(len(certificate.points)):
-        found = check_point(certificate, index, meter)
+        try:
+            found = check_point(certificate, index, meter)
+        except DataError as error:  # beyond a limit: the rest is not looked at
+            return [_one_line(reason) for reason in (*reasons, str(error))]
         failed += bool(found)
         if len(reasons) < _REASONS:
             reasons += found
