@@ -62,6 +62,7 @@ def run_of(documents: int) -> CertificationRun:
         modalities=tuple(joint.threats),
         sigma=joint.budget.scale,
         unit=joint.unit,
+        norm=joint.budget.norm,
         index=np.arange(documents),
         digests=["none: made-up counts"] * documents,
         case=case,

@@ -75,8 +75,9 @@ class CertificationRun:
         One for every discrete budget, d = 0 first.
     modalities : tuple of str
         Attacked discrete modalities, in the order of the entries of a tuple-valued d.
-    sigma, unit : float, str
-        Radii are distances in ``unit``; ``sigma`` is the noise they scale with.
+    sigma, unit, norm : float, str, str
+        Radii are distances in ``unit``, as ``norm`` measures them: "l2", "l1", "mahalanobis" (√Σ(δ_j/σ_j)²)
+        or "none"; ``sigma`` is the noise they scale with.
     index : array, shape (m,)
         Row labels of the inputs.
     digests : sequence of str
@@ -102,6 +103,7 @@ class CertificationRun:
     modalities: tuple[str, ...]
     sigma: float
     unit: str
+    norm: str
     index: npt.NDArray[Any]
     digests: Sequence[str]
     case: npt.NDArray[np.intp]
@@ -299,6 +301,7 @@ class CertificationRun:
             "threshold": self.threshold,
             "sigma": self.sigma,
             "unit": self.unit,
+            "norm": self.norm,
             **self.settings,
             "cost": dict(self.cost),
         }
@@ -329,12 +332,20 @@ class CertificationRun:
                 )
             else:
                 axes.plot([0.0], [0.0], label=f"d = {point.d} (none)")
-        axes.set_xlabel(f"ε, ℓ₂ distance in {self.unit}")
+        axes.set_xlabel(_AXES[self.norm].format(unit=self.unit))
         axes.set_ylabel("certified inputs" if y is None else "certified accuracy")
         axes.set_ylim(0.0, 1.0)
         axes.set_xlim(left=0.0)
         axes.legend()
         return figure
+
+
+_AXES = {
+    "l2": "ε, ℓ₂ distance in {unit}",
+    "l1": "ε, ℓ₁ distance in {unit}",
+    "mahalanobis": "ε = √Σ(δ_j/σ_j)²",
+    "none": "ε (no continuous noise)",
+}
 
 
 def _where(values: Floats, present: Bools) -> pd.arrays.FloatingArray:

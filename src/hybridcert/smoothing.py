@@ -268,6 +268,7 @@ class SmoothedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             modalities=tuple(joint.threats),
             sigma=joint.budget.scale,
             unit=joint.unit,
+            norm=joint.budget.norm,
             index=np.asarray(getattr(X, "index", np.arange(rows))),
             digests=[key.hex() for key in RowStreams(0).keys(inputs)],
             case=case,

@@ -18,7 +18,19 @@ from hybridcert.certificate.directed import format_exact
 from hybridcert.reports.run_data import Budget, RunData, SweepData
 from hybridcert.reports.tables import headline, reached, short_names
 
-_SYMBOLS = {"beta": "β", "sigma": "σ", "samples": "n", "alpha": "α", "threshold": "τ"}
+_SYMBOLS = {
+    "beta": "β",
+    "betas": "β",
+    "ratio": "ρ",
+    "p_plus": "p₊",
+    "p_minus": "p₋",
+    "sigma": "σ",
+    "scale": "b",
+    "samples": "n",
+    "alpha": "α",
+    "threshold": "τ",
+}
+_AXES = {"l2": "ε: ℓ₂ change", "l1": "ε: ℓ₁ change", "mahalanobis": "ε: √Σ(δ_j/σ_j)²"}
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (3, 1.5, 1, 1.5)), (0, (1.2, 1.2)))
 
 
@@ -80,13 +92,13 @@ def parameters(settings: Mapping[str, Any]) -> str:
     """Spell noise, samples, level and threshold of a run in one line."""
     parts = []
     for kernel in settings.get("noise", {}).values():
-        parts += [
-            f"{_symbol(key)} = {format_exact(kernel[key])}" for key in ("beta", "sigma") if key in kernel
-        ]
+        parts += [f"{_symbol(key)} = {_spelled(kernel[key])}" for key in kernel if key in _SYMBOLS]
     if "samples" in settings:
         parts.append(f"n = {settings['samples']:,}".replace(",", "\u2009"))
     parts += [
-        f"{_symbol(key)} = {format_exact(settings[key])}" for key in ("alpha", "threshold") if key in settings
+        f"{_symbol(key)} = {format_exact(settings[key])}"
+        for key in ("alpha", "threshold")
+        if settings.get(key) is not None
     ]
     return ",  ".join(parts)
 
@@ -142,7 +154,18 @@ def legend(axes: Axes, theme: Theme) -> None:
 
 
 def _x_label(run: RunData) -> str:
-    return f"ε: ℓ₂ change, in {run.settings.get('unit', 'units of the noise')}"
+    norm = str(run.settings.get("norm", "l2"))
+    if norm in ("l2", "l1"):
+        return f"{_AXES[norm]}, in {run.settings.get('unit', 'units of the noise')}"
+    return _AXES.get(norm, "ε (no continuous noise)")
+
+
+def _spelled(value: Any) -> str:
+    """One number, or the range of several."""
+    if not isinstance(value, list):
+        return format_exact(value)
+    low, high = format_exact(min(value)), format_exact(max(value))
+    return low if low == high else f"{low}…{high}"
 
 
 def _y_label(run: RunData) -> str:

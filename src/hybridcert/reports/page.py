@@ -29,7 +29,9 @@ def run_page(run: RunData, *, light: bytes, dark: bytes) -> str:
         f"<h1>{escaped(title)}</h1>",
         f'<p class="parameters">{escaped(parameters(run.settings))}</p>',
         lead(wording.result(run), wording.meaning(run)),
-        picture(light, dark, "Curves of certified inputs against the ℓ₂ radius, one per discrete budget d"),
+        picture(
+            light, dark, "Curves of certified inputs against the certified radius, one per discrete budget d"
+        ),
         "<h2>Certified accuracy</h2>" if run.has_target else "<h2>Certified</h2>",
         _accuracy(run),
         "<h2>Without an attack</h2>",
@@ -63,7 +65,7 @@ def sweep_page(sweep: SweepData, *, light: bytes, dark: bytes) -> str:
     body = [
         f"<h1>{escaped(title)}</h1>",
         f'<p class="parameters">{len(sweep.runs)} runs over {escaped(", ".join(sweep.keys))}</p>',
-        picture(light, dark, "Curves of certified inputs against the ℓ₂ radius, one panel per run"),
+        picture(light, dark, "Curves of certified inputs against the certified radius, one panel per run"),
     ]
     for values, run in zip(sweep.values, sweep.runs, strict=True):
         pairs = zip(short_names(sweep.keys), values, strict=True)
@@ -117,7 +119,7 @@ def facts(run: RunData) -> list[tuple[str, str]]:
     ]
     facts += [
         (k.replace("_", " "), str(run.settings[k]))
-        for k in ("samples", "selection_samples", "alpha", "threshold", "seed")
+        for k in ("samples", "selection_samples", "alpha", "threshold", "norm", "seed")
         if run.settings.get(k) is not None
     ]
     facts += [(k, _flat(environment[k])) for k in ("data", "model", "packages", "cost") if k in environment]

@@ -17,7 +17,7 @@ from hybridcert.errors import DataError
 Budget = tuple[int, ...]
 """One discrete budget per attacked modality; one entry where there is one modality."""
 
-_REQUIRED = ("label", "successes", "samples", "p_lower", "threshold", "certified", "radius", "p_adv")
+_REQUIRED = ("label", "successes", "samples", "p_lower", "certified", "radius", "p_adv")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)

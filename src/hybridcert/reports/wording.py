@@ -18,6 +18,12 @@ _CHANGES = {
     "edit": "edit",
 }
 
+_DISTANCES = {
+    "l2": "an ℓ₂ shift",
+    "l1": "an ℓ₁ shift",
+    "mahalanobis": "a shift, measured as √Σ(δ_j/σ_j)² in noise scales,",
+}
+
 _TELLING = 0.1  # the headline names the largest budget at which so large a share is certified
 
 
@@ -28,16 +34,14 @@ def result(run: RunData) -> str:
     if not certified:
         return (
             f"None of the {found.inputs} inputs could be certified, not even without any change: "
-            "their proven scores do not exceed the threshold."
+            "the proven bounds on their scores do not suffice."
         )
     eps = next((e for e in run.eps if e > 0.0 and certified_count(run, certified[0], e)), 0.0)
     enough = [b for b in certified if certified_count(run, b, eps) >= _TELLING * found.inputs]
     budget = max(enough or certified[:1], key=sum)
     count = certified_count(run, budget, eps)
     answered = _kept(run)
-    shift = (
-        f"an ℓ₂ shift of up to {format_exact(eps)} ({run.settings.get('unit', '')})" if eps else "no ℓ₂ shift"
-    )
+    shift = _shift(run, eps)
     text = (
         f"{count} of {found.inputs} inputs ({percent(count, found.inputs)} %) {answered} under every joint "
         f"change of {changes(run, budget)} and {shift}."
@@ -46,8 +50,34 @@ def result(run: RunData) -> str:
     return f"{text} {_why_none(run, lost[0])}" if lost else text
 
 
+def distance(run: RunData) -> str:
+    """What a radius measures: "an ℓ₂ shift", say."""
+    return _DISTANCES.get(str(run.settings.get("norm", "l2")), "a continuous change")
+
+
+def _shift(run: RunData, eps: float) -> str:
+    if run.settings.get("norm") == "none":
+        return "no continuous feature"
+    if not eps:
+        return "no continuous change"
+    unit = f" ({run.settings.get('unit', '')})" if run.settings.get("norm", "l2") in ("l1", "l2") else ""
+    return f"{distance(run)} of up to {format_exact(eps)}{unit}"
+
+
+def _rank(run: RunData) -> int | None:
+    """The k of a top-k claim; None for claims about a score."""
+    claim = run.settings.get("claim") or {}
+    return int(claim["k"]) if claim.get("kind") == "top-k" else None
+
+
 def _kept(run: RunData) -> str:
-    """What a certificate keeps: a majority from τ = ½ on, below that only a score above τ."""
+    """What a certificate keeps: the answer (a majority from τ = ½ on), a place among k, a score above τ."""
+    rank = _rank(run)
+    if rank is not None and rank > 1:
+        right = "are answered rightly and " if run.has_target else ""
+        return f"{right}provably keep their label among the {rank} strongest"
+    if rank == 1:
+        return "are answered rightly and provably stay so" if run.has_target else "provably keep their answer"
     threshold = float(run.settings.get("threshold", 0.5))
     if threshold >= 0.5:
         return "are answered rightly and provably stay so" if run.has_target else "provably keep their answer"
@@ -73,14 +103,23 @@ def meaning(run: RunData) -> str:
 
 def guarantees(run: RunData) -> list[str]:
     """What holds for a certified input."""
-    threshold = run.settings.get("threshold")
-    kept = f"stays above {format_exact(threshold)}" if threshold is not None else "stays above the threshold"
+    rank, threshold = _rank(run), run.settings.get("threshold")
+    if rank is None:
+        level = "the threshold" if threshold is None else format_exact(threshold)
+        kept = f"the smoothed score of the claimed label stays above {level}"
+    elif rank == 1:
+        kept = "the claimed label keeps the largest smoothed score"
+    else:
+        kept = f"the claimed label stays among the {rank} of largest smoothed score"
+    if run.settings.get("norm") == "none":
+        reach = f"certified at budget d. Whatever an attacker does within {_threats(run)}"
+    else:
+        reach = (
+            f"certified at budget d with radius r. Whatever an attacker does within {_threats(run)} and, at "
+            f"the same time, {distance(run)} of at most r"
+        )
     return [
-        (
-            f"Take an input that is certified at budget d with radius r. Whatever an attacker does within "
-            f"{_threats(run)} and, at the same time, an ℓ₂ shift of at most r, the smoothed score of the "
-            f"claimed label {kept}."
-        ),
+        f"Take an input that is {reach.rstrip(',')}, {kept}.",
         meaning(run),
         (
             "All budgets and all radii of one input hold together: they follow from one confidence bound. "
@@ -108,8 +147,8 @@ def assumptions(run: RunData) -> list[str]:
         "Columns and modalities without noise do not change.",
     ]
     unit = run.settings.get("unit")
-    if unit:
-        found.append(f"Radii are ℓ₂ distances in this unit: {unit}.")
+    if unit and run.settings.get("norm") != "none":
+        found.append(f"A radius measures {distance(run).removesuffix(',')}, in this unit: {unit}.")
     return found
 
 
@@ -136,6 +175,8 @@ def _threats(run: RunData) -> str:
 def _why_none(run: RunData, budget: Budget) -> str:
     """Say how far the best input falls short where nothing is certified."""
     best = run.at(budget).nlargest(1, "p_adv").iloc[0]
+    if _rank(run) is not None:
+        return f"Nothing is certified at {run.name_of(budget)}."
     text = (
         f"Nothing is certified at {run.name_of(budget)}: there the best proven score is "
         f"{format_down(float(best['p_adv']), 4)}, at or below the threshold {format_exact(best['threshold'])}"
