@@ -116,7 +116,7 @@ def test_what_is_printed_and_reported_speaks_of_words_and_false_alarms(
         "At τ = 0.3 the filter flags",
         "ham flagged",
         "spam caught",
-        "d = 3",
+        "d = 1",
         "probability at most 0.01",
     ):
         assert part in text
