@@ -13,6 +13,8 @@ from hybridcert.experiments.config import parse_config, read_mapping
 from hybridcert.experiments.sweep import expand
 from tabular_data import CONFIG, write_config
 
+RATES = {"colour": 0.25, "shape": 0.4, "ward": 0.6}
+SCALES = {"age": 0.5, "income": 1.0}
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
 
@@ -31,12 +33,21 @@ def test_defaults_are_resolved_and_load_back():
     assert parse_config(yaml.safe_load(yaml.safe_dump(resolved)), source="again") == config
 
 
-@pytest.mark.parametrize("key", ["samples", "alpha", "threshold", "seed"])
+@pytest.mark.parametrize("key", ["samples", "alpha", "seed"])
 def test_what_carries_the_guarantee_has_no_default(key: str, tmp_path: Path):
     assert (
         refused(write_config(tmp_path, {f"certificate.{key}": None}))
         == f"small.yaml: certificate.{key} is required"
     )
+
+
+def test_a_claim_is_a_threshold_or_a_place_among_k(tmp_path: Path):
+    expected = "small.yaml: certificate needs one of threshold and top_k, got"
+    assert refused(write_config(tmp_path, {"certificate.threshold": None})) == f"{expected} neither"
+    assert refused(write_config(tmp_path, {"certificate.top_k": 1})) == f"{expected} both"
+    top = write_config(tmp_path, {"certificate.threshold": None, "certificate.top_k": 1})
+    certificate = parse_config(read_mapping(top), source="test").certificate
+    assert (certificate.threshold, certificate.top_k) == (None, 1)
 
 
 @pytest.mark.parametrize(
@@ -49,8 +60,57 @@ def test_what_carries_the_guarantee_has_no_default(key: str, tmp_path: Path):
         ({"noise.numeric.sigma": float("nan")}, "noise.numeric.sigma must be a finite number > 0, got nan"),
         (
             {"noise.categorical.kernel": "absorbing"},
-            "noise.categorical.kernel must be 'uniform', got 'absorbing'",
+            "noise.categorical.kernel must be 'uniform', 'fields' or 'randomized-response', got 'absorbing'",
         ),
+        ({"noise.numeric.kernel": "cauchy"}, "noise.numeric.kernel must be 'gaussian' or 'laplace', got"),
+        ({"noise.categorical.beta": None}, "noise.categorical needs beta for kernel 'uniform'"),
+        ({"noise.numeric": {"kernel": "laplace"}}, "noise.numeric needs scale for kernel 'laplace'"),
+        ({"noise.numeric": {}}, "noise.numeric needs sigma or sigmas for kernel 'gaussian'"),
+        (
+            {"noise.categorical": {"betas": RATES}},
+            "noise.categorical takes beta for kernel 'uniform', got betas, which belongs to kernel 'fields'",
+        ),
+        (
+            {"noise.numeric.scale": 0.5},
+            "noise.numeric takes sigma or sigmas for kernel 'gaussian', got scale, which belongs to kernel",
+        ),
+        ({"noise.numeric.sigmas": SCALES}, "noise.numeric needs one of sigma and sigmas, got both"),
+        ({"noise.numeric": {"kernel": "laplace", "scale": 0}}, "noise.numeric.scale must be a finite number"),
+        ({"noise.numeric": {"sigmas": 0.5}}, "noise.numeric.sigmas must be a mapping"),
+        (
+            {"noise.numeric": {"sigmas": SCALES | {"age": -1}}},
+            "noise.numeric.sigmas.age must be a finite number > 0, got -1",
+        ),
+        (
+            {"noise.numeric": {"sigmas": {"age": 0.5}}},
+            "noise.numeric.sigmas must have a number for each mutable numeric column, 'income' is missing",
+        ),
+        (
+            {"noise.numeric": {"sigmas": SCALES | {"ward": 1}}},
+            "noise.numeric.sigmas names column 'ward', which is not a mutable numeric column: these are age,",
+        ),
+        (
+            {"noise.numeric": {"sigmas": {}}, "data.immutable": ["age", "income"]},
+            "noise.numeric.sigmas has no columns to serve: every numeric column is immutable",
+        ),
+        (
+            {"noise.categorical": {"kernel": "fields", "betas": RATES}, "data.immutable": ["ward"]},
+            "noise.categorical.betas names column 'ward', which is not a mutable categorical column",
+        ),
+        (
+            {"noise.categorical": {"kernel": "fields", "betas": RATES | {"shape": 1.5}}},
+            "noise.categorical.betas.shape must be in (0, 1], got 1.5",
+        ),
+        (
+            {"noise.categorical": {"kernel": "randomized-response", "ratio": 4, "log_ratio": 1}},
+            "noise.categorical needs one of ratio and log_ratio, got both",
+        ),
+        (
+            {"noise.categorical": {"kernel": "randomized-response", "log_ratio": 1000}},
+            "noise.categorical.log_ratio must be in [-700, 700], got 1000",
+        ),
+        ({"certificate.top_k": 0}, "certificate.top_k must be an integer >= 1, got 0"),
+        ({"noise.numeric.sigmaz": 1}, "unknown key 'sigmaz' in noise.numeric: did you mean sigma?"),
         ({"certificate.threshold": 1}, "certificate.threshold must be in (0, 1), got 1"),
         ({"certificate.samples": 0}, "certificate.samples must be an integer in [1, 10000000000], got 0"),
         (
@@ -133,6 +193,43 @@ def test_sweeps_run_every_combination(tmp_path: Path):
     assert [run.config.certificate.samples for run in runs] == [10, 20, 10, 20]
     assert runs[2].config.noise.categorical is not None
     assert runs[2].config.noise.categorical.beta == 0.5
+
+
+def test_every_kernel_can_be_swept(tmp_path: Path):
+    base = {"noise.categorical": {"kernel": "fields"}, "noise.numeric": {"kernel": "laplace"}}
+    base |= {"certificate.threshold": None}
+    sweep = {
+        "noise.categorical.betas": [RATES, RATES | {"ward": 0.1}],
+        "noise.numeric.scale": [0.5, 1.0],
+        "certificate.top_k": [1],
+    }
+    runs = expand(read_mapping(write_config(tmp_path, base | {"sweep": sweep})), source="test")
+    assert [run.directory for run in runs[::2]] == [
+        "betas=colour-0.25-shape-0.4-ward-0.6,scale=0.5,top_k=1",
+        "betas=colour-0.25-shape-0.4-ward-0.1,scale=0.5,top_k=1",
+    ]
+    assert runs[3].config.noise.numeric.scale == 1.0
+    assert runs[3].config.noise.categorical.betas == RATES | {"ward": 0.1}
+    both = {"noise.categorical": {"kernel": "randomized-response"}, "noise.numeric": {}}
+    sweep = {"noise.categorical.log_ratio": [1, 2.5], "noise.numeric.sigmas": [SCALES]}
+    runs = expand(read_mapping(write_config(tmp_path, both | {"sweep": sweep})), source="test")
+    assert [run.directory for run in runs] == [
+        "log_ratio=1,sigmas=age-0.5-income-1.0",
+        "log_ratio=2.5,sigmas=age-0.5-income-1.0",
+    ]
+
+
+def test_what_a_base_says_is_taken_back_with_null(tmp_path: Path):
+    write_config(tmp_path, name="base.yaml")
+    (tmp_path / "child.yaml").write_text(
+        "base: base.yaml\nnoise: {numeric: {kernel: laplace, sigma: null, scale: 2.0}}\n"
+        "certificate: {threshold: null, top_k: 1}\n",
+        encoding="utf-8",
+    )
+    config = parse_config(read_mapping(tmp_path / "child.yaml"), source="child")
+    resolved = config.resolved()
+    assert resolved["noise"]["numeric"] == {"kernel": "laplace", "scale": 2.0}
+    assert parse_config(resolved, source="again") == config
 
 
 def test_keys_with_the_same_last_part_keep_their_whole_names(tmp_path: Path):

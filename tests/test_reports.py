@@ -117,7 +117,7 @@ def test_sentences_say_what_was_found(tmp_path: Path):
     assert text.startswith("2 of 3 inputs (66.6 %) are answered rightly and provably stay so")
     assert "an ℓ₂ shift of up to 0.3 (metres)" in text
     assert "Nothing is certified at d = 2: there the best proven score is 0.4000" in text
-    assert "although all 100 copies agreed" in text
+    assert "although all 100 copies of an input agreed" in text
     assert "probability at most 0.01" in wording.meaning(make_run(tmp_path))
     assert any("floating point" in sentence for sentence in wording.assumptions(make_run(tmp_path)))
 

@@ -10,7 +10,8 @@ from hybridcert.baselines.naive_product import UNSOUND
 from hybridcert.certificate.directed import format_exact
 from hybridcert.cli.console import print_json
 from hybridcert.cli.filter_summary import filter_record, print_filter
-from hybridcert.reports import naive, wording
+from hybridcert.documents.issue import FILE_NAME
+from hybridcert.reports import naive, terms, wording
 from hybridcert.reports.run_data import RunData, SweepData, read_directory
 from hybridcert.reports.tables import certified_accuracy, certified_count, headline, percent, short_names
 
@@ -35,8 +36,10 @@ def print_summary(directory: Path, console: Console, *, as_json: bool) -> None:
             _print_counts(run, console)
             if naive.applies(run):
                 console.print(f"{UNSOUND}: {naive.counts(run)}\n", markup=False)
-        console.print(wording.meaning(found.runs[0]), markup=False)
+        for sentence in dict.fromkeys(map(wording.meaning, found.runs)):
+            console.print(sentence, markup=False)
         console.print(f"\nreport: {directory / 'report.html'}", markup=False)
+        _print_check(directory, found.runs[0], console)
     else:
         print_run(found, console)
 
@@ -60,23 +63,24 @@ def print_run(run: RunData, console: Console) -> None:
             markup=False,
         )
     console.print(f"report: {run.directory / 'report.html'}", markup=False)
+    _print_check(run.directory, run, console)
 
 
 def _print_counts(run: RunData, console: Console) -> None:
     from rich.table import Table
 
     found = headline(run)
-    name = "right and certified" if run.has_target else "certified"
     table = Table(
         box=None,
         pad_edge=False,
-        title=f"{name}, of {found.inputs} inputs",
+        title=f"{terms.counted(run)}, of {found.inputs} inputs",
         title_justify="left",
         title_style="",
     )
-    table.add_column("ε", justify="left", no_wrap=True)
+    continuous = run.norm != "none"
+    table.add_column("ε" if continuous else "", justify="left", no_wrap=True)
     for eps in run.eps:
-        table.add_column(format_exact(eps), justify="right", no_wrap=True)
+        table.add_column(format_exact(eps) if continuous else "", justify="right", no_wrap=True)
     for budget in run.budgets:
         counts = [certified_count(run, budget, eps) for eps in run.eps]
         table.add_row(run.name_of(budget), *map(str, counts))
@@ -85,13 +89,11 @@ def _print_counts(run: RunData, console: Console) -> None:
     if found.clean_right is not None:
         parts.append(f"base classifier right without noise {_share(found.clean_right, found.inputs)}")
     if found.right is not None:
-        parts.append(f"smoothed right {_share(found.right, found.inputs)}")
+        parts.append(f"{terms.unattacked(run)} {_share(found.right, found.inputs)}")
     parts.append(f"abstained {_share(found.abstained, found.inputs)}")
     if found.constant is not None:
-        label, count = found.constant
-        parts.append(
-            f"trivial rival, right at every d and ε: always answer {label!r}, {_share(count, found.inputs)}"
-        )
+        labels, count = found.constant
+        parts.append(f"trivial rival: {terms.rival(run, labels)}, {_share(count, found.inputs)}")
     console.print("; ".join(parts), markup=False)
     console.print()
 
@@ -132,6 +134,11 @@ def _print_naive(run: RunData, console: Console) -> None:
     console.print()
 
 
+def _print_check(directory: Path, run: RunData, console: Console) -> None:
+    if (run.directory / FILE_NAME).is_file():
+        console.print(f"check every certificate: hybridcert verify {directory}", markup=False)
+
+
 def _share(count: int, inputs: int) -> str:
     return f"{count}/{inputs} ({percent(count, inputs)} %)"
 
@@ -155,11 +162,15 @@ def _record(found: RunData | SweepData) -> dict[str, Any]:
         "report": str(found.directory / "report.html"),
         "inputs": counts.inputs,
         "clean_right": counts.clean_right,
-        "smoothed_right": counts.right,
+        "claim": found.settings.get("claim"),
+        "norm": found.norm,
+        "smoothed_right": counts.right if terms.is_decisive(found) else None,
         "abstained": counts.abstained,
         "constant_right": None if counts.constant is None else counts.constant[1],
         "certified": points,
-        "unsound_naive_product": {
+        "unsound_naive_product": None
+        if found.rank is not None
+        else {
             "sound": False,
             "guarantee": "none",
             "claimed": int(claims["claimed"].sum()),

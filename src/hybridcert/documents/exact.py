@@ -38,15 +38,19 @@ def float_below(ball: arb) -> float:
     return candidate
 
 
-def largest_float(spare: Callable[[float], arb], start: float) -> float | None:
-    """Return the largest float64 x >= 0 at which ``spare(x)`` is proven positive.
+def largest_float(
+    proven: Callable[[float], bool], start: float, *, spare: Callable[[float], arb] | None = None
+) -> float | None:
+    """Return the largest float64 x >= 0 that is proven, given that what is proven of x is proven below it.
 
     Parameters
     ----------
-    spare : callable
-        A nonincreasing function in ball arithmetic: how much the proof has left over at x.
+    proven : callable
+        Whether the proof succeeds at x.
     start : float >= 0
         About the answer; where the proof fails there by a hair, the search begins a little below.
+    spare : callable, optional
+        How much the proof has left over at x, nonincreasing: where that vanishes is tried first.
 
     Returns
     -------
@@ -55,17 +59,18 @@ def largest_float(spare: Callable[[float], arb], start: float) -> float | None:
     """
     for step in _STEPS:
         low = start * (1 - step)
-        if spare(low) > 0:
-            return _float(_last(lambda n: spare(_float(n)) > 0, _order(low), _order(_secant(spare, low))))
+        if proven(low):
+            guess = low if spare is None else _secant(spare, low)
+            return _float(_last(lambda n: proven(_float(n)), _order(low), _order(guess)))
     return None
 
 
-def least_float(spare: Callable[[float], arb], start: float) -> float | None:
-    """Return the least float64 x in [0, 1] at which the nondecreasing ``spare(x)`` is proven positive."""
+def least_float(proven: Callable[[float], bool], start: float) -> float | None:
+    """Return the least float64 x in [0, 1] that is proven, given that what is proven of x is proven above."""
     for step in _STEPS:
         high = min(start * (1 + step), 1.0)
-        if spare(high) > 0:
-            return _float(-_last(lambda n: n <= 0 and spare(_float(-n)) > 0, -_order(high), -_order(high)))
+        if proven(high):
+            return _float(-_last(lambda n: n <= 0 and proven(_float(-n)), -_order(high), -_order(high)))
     return None
 
 

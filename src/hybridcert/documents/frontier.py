@@ -7,6 +7,7 @@ arithmetic is the verifier's: what is written is what it will accept.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -19,9 +20,10 @@ from hybridcert.documents.claims import Claim, ScoreAbove, TopK
 from hybridcert.documents.evidence import Estimate, JointCandidate, PointEvidence, Setting
 from hybridcert.documents.exact import float_below, hexadecimal, largest_float, least_float
 from hybridcert.errors import CertificateError
-from hybridcert.verify.balls import precision
+from hybridcert.verify.balls import above, precision
 from hybridcert.verify.binomial import upper_tail
 from hybridcert.verify.duality import dual_value
+from hybridcert.verify.estimate import tail_at_most
 from hybridcert.verify.laws import spectrum_of
 
 _BITS = 256
@@ -56,10 +58,16 @@ def _sharpened(estimate: Estimate, claim: Claim) -> Estimate:
         assert isinstance(claim, TopK)
         assert upper is not None
         others = sorted((c for i, c in enumerate(estimate.counts) if i != estimate.label_index), reverse=True)
-        failures = n - others[claim.k - 1]
-        if failures:  # a label that every copy answered has no bound below 1
-            upper = least_float(lambda p: _left(level, failures, n, 1 - exact(p)), upper)
-    lower = largest_float(lambda p: _left(level, own, n, exact(p)), estimate.p_lower) if own else 0.0
+        rival = others[claim.k - 1]
+        if rival < n:  # a rival that every copy answered has no bound below 1
+            upper = least_float(lambda p: tail_at_most("lower", rival, n, exact(p), level) is None, upper)
+    lower: float | None = 0.0
+    if own and estimate.p_lower > 0.0:
+        lower = largest_float(
+            lambda p: tail_at_most("upper", own, n, exact(p), level) is None,
+            estimate.p_lower,
+            spare=lambda p: arb(level) - upper_tail(own, n, exact(p), _BITS),
+        )
     if lower is None or (upper is None and estimate.p_upper is not None):
         raise CertificateError("the confidence bound could not be proven: this is a defect, please report it")
     return Estimate(estimate.method, lower, upper, n, alpha, estimate.counts, estimate.label_index)
@@ -89,10 +97,6 @@ def _float(value: fmpq) -> float:
     return int(value.p) / int(value.q)
 
 
-def _left(level: fmpq, successes: int, samples: int, p: fmpq) -> arb:
-    return arb(level) - upper_tail(successes, samples, p, _BITS)
-
-
 def _scores(setting: Setting, estimate: Estimate) -> list[fmpq]:
     """Clean scores that enter the dual bound: the label's own and, for top-k, what its rival leaves."""
     own = exact(estimate.p_lower)
@@ -104,7 +108,7 @@ def _scores(setting: Setting, estimate: Estimate) -> list[fmpq]:
 def _point(setting: Setting, scores: Sequence[fmpq], point: PointEvidence) -> dict[str, Any]:
     proofs = [_Proof(setting, candidate) for candidate in point.attack.candidates]
     at_zero = [[proof.witness_at_zero(p) for p in scores] for proof in proofs]
-    values = [proof.dual(u[0], scores[0], 0.0) for proof, u in zip(proofs, at_zero, strict=True)]
+    values = [proof.dual(u[0], scores[0], fmpq(0)) for proof, u in zip(proofs, at_zero, strict=True)]
     p_adv = max(0.0, min(float_below(value) for value in values))
     _cross_check(proofs, at_zero, scores, fmpq(0))
     log_t: list[list[Witness] | None] = [None] * len(proofs)
@@ -141,7 +145,7 @@ class _Proof:
         self._noise = setting.noise
         self._shift_law = "laplace" if setting.noise == "laplace" else "gaussian"
         self._spectrum = candidate.spectrum
-        self._exact = spectrum_of(setting.law, self.change, setting.threat, _BITS)
+        self._sections = setting.law, self.change, setting.threat
 
     def witness(self, p: fmpq, shift: float) -> Witness:
         """Return log t near the optimum, or None where the bound is the trivial 0."""
@@ -156,12 +160,11 @@ class _Proof:
             return None
         ratios = self._spectrum.log_ratio
         atom = float(ratios[np.abs(ratios - found).argmin()])
-        return atom if self.dual(atom, p, 0.0) >= self.dual(found, p, 0.0) else found
+        return atom if self.dual(atom, p, fmpq(0)) >= self.dual(found, p, fmpq(0)) else found
 
-    def dual(self, log_t: Witness, p: fmpq, shift: fmpq | float) -> arb:
+    def dual(self, log_t: Witness, p: fmpq, shift: fmpq, bits: int = _BITS) -> arb:
         """Return D(log t; shift, p)."""
-        m = exact(shift) if isinstance(shift, float) else shift
-        return dual_value(self._exact, self._noise, m, log_t, p, _BITS)
+        return dual_value(spectrum_of(*self._sections, bits), self._noise, shift, log_t, p, bits)
 
     def cross_check(self, log_t: Witness, p: fmpq, shift: fmpq) -> None:
         """Refuse to go on where the balls are above directed float64 by more than its margins can explain.
@@ -198,17 +201,26 @@ def _largest_radius(
     scale = exact(setting.scale)
     needed = exact(setting.claim.threshold) if isinstance(setting.claim, ScoreAbove) else fmpq(1)
 
-    def spare(radius: float) -> arb:
-        shift = exact(radius) / scale
-        totals = [
-            sum((proof.dual(u, p, shift) for u, p in zip(witness, scores, strict=True)), arb(0))
-            for proof, witness in zip(proofs, found, strict=True)
-        ]
-        return min(totals, key=lambda total: float(total.mid())) - arb(needed)
+    def total(radius: float, witness: Sequence[Witness], proof: _Proof, bits: int) -> arb:
+        with precision(bits):
+            terms = [
+                proof.dual(u, p, exact(radius) / scale, bits) for u, p in zip(witness, scores, strict=True)
+            ]
+            return sum(terms, arb(0))
 
-    if start == 0.0 or setting.noise == "none":
-        return 0.0 if spare(0.0) > 0 else None
-    return largest_float(spare, start)
+    def proven(radius: float) -> bool:
+        return all(
+            above(functools.partial(total, radius, witness, proof), needed) is True
+            for proof, witness in zip(proofs, found, strict=True)
+        )
+
+    def spare(radius: float) -> arb:
+        totals = [total(radius, u, proof, _BITS) for proof, u in zip(proofs, found, strict=True)]
+        return min(totals, key=lambda value: float(value.mid())) - arb(needed)
+
+    if setting.noise == "none":
+        return 0.0 if proven(0.0) else None
+    return largest_float(proven, start, spare=spare)
 
 
 def _written(witness: Sequence[Witness] | None) -> list[str | None] | None:

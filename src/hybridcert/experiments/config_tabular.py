@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Self
 
 import pydantic
 from pydantic import Field
@@ -11,6 +12,7 @@ from hybridcert.experiments.config_fields import (
     Copies,
     Count,
     Distance,
+    LogRatio,
     Natural,
     Open,
     Positive,
@@ -71,25 +73,64 @@ class ModelSection(Section):
     noisy_copies: Copies = 1
 
 
-class UniformNoise(Section):
-    """Uniform replacement of categories."""
+class KernelSection(Section):
+    """A kernel and its parameters: those of other kernels are refused, and one of its own is needed."""
 
-    kernel: Literal["uniform"] = "uniform"
-    beta: Rate
+    takes: ClassVar[Mapping[str, tuple[str, ...]]]
+    kernel: str
+
+    @pydantic.model_validator(mode="after")
+    def _parameters_fit(self) -> Self:
+        own = self.takes[self.kernel]
+        given = [name for names in self.takes.values() for name in names if getattr(self, name) is not None]
+        for name in given:
+            if name not in own:
+                owner = next(kernel for kernel, names in self.takes.items() if name in names)
+                raise ValueError(
+                    f"takes {' or '.join(own)} for kernel {self.kernel!r}, got {name}, which belongs to "
+                    f"kernel {owner!r}"
+                )
+        if not given:
+            raise ValueError(f"needs {' or '.join(own)} for kernel {self.kernel!r}")
+        if len(given) > 1:
+            raise ValueError(f"needs one of {' and '.join(own)}, got both")
+        return self
+
+    @pydantic.model_serializer(mode="wrap")
+    def _only_what_is_given(self, serialize: pydantic.SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: value for key, value in serialize(self).items() if value is not None}
 
 
-class GaussianNoise(Section):
-    """Gaussian noise on numbers, in standard deviations of the training columns."""
+class CategoricalNoise(KernelSection):
+    """Random replacement of categories: at one rate, at a rate per column, or with one ratio of odds."""
 
-    kernel: Literal["gaussian"] = "gaussian"
-    sigma: Positive
+    takes: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "uniform": ("beta",),
+        "fields": ("betas",),
+        "randomized-response": ("ratio", "log_ratio"),
+    }
+    kernel: Literal["uniform", "fields", "randomized-response"] = "uniform"
+    beta: Rate | None = None
+    betas: dict[str, Rate] | None = None
+    ratio: Positive | None = None
+    log_ratio: LogRatio | None = None
+
+
+class NumericNoise(KernelSection):
+    """Noise on numbers, in standard deviations of the training columns; ``sigmas`` has one per column."""
+
+    takes: ClassVar[Mapping[str, tuple[str, ...]]] = {"gaussian": ("sigma", "sigmas"), "laplace": ("scale",)}
+    kernel: Literal["gaussian", "laplace"] = "gaussian"
+    sigma: Positive | None = None
+    sigmas: dict[str, Positive] | None = None
+    scale: Positive | None = None
 
 
 class NoiseSection(Section):
     """Noise per kind of column; columns of a kind without noise have to stay as they are."""
 
-    categorical: UniformNoise | None = None
-    numeric: GaussianNoise | None = None
+    categorical: CategoricalNoise | None = None
+    numeric: NumericNoise | None = None
 
     @pydantic.model_validator(mode="after")
     def _some_noise(self) -> Self:
@@ -105,14 +146,22 @@ class ThreatSection(Section):
 
 
 class CertificateSection(Section):
-    """What carries the guarantee; none of it has a default."""
+    """What carries the guarantee; none of it has a default. The claim is a threshold or a top_k."""
 
     samples: Samples
     alpha: Open
-    threshold: Open
+    threshold: Open | None = None
+    top_k: Count | None = None
     seed: Natural
     selection_samples: Samples = 100
     label: str | int | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _one_claim(self) -> Self:
+        if (self.threshold is None) == (self.top_k is None):
+            got = "neither" if self.threshold is None else "both"
+            raise ValueError(f"needs one of threshold and top_k, got {got}")
+        return self
 
 
 class ReportSection(Section):
@@ -132,19 +181,45 @@ class TabularConfig(Section):
     report: ReportSection = Field(default_factory=ReportSection)
 
     @pydantic.model_validator(mode="after")
-    def _budget_fits(self) -> Self:
-        mutable = [c for c in self.data.categorical if c not in self.data.immutable]
-        allowed = len(mutable) if self.noise.categorical is not None else 0
+    def _noise_and_threat_fit_the_columns(self) -> Self:
+        noise, fields = self.noise, self.mutable("categorical")
+        allowed = len(fields) if noise.categorical is not None else 0
         if self.threat.max_d > allowed:
             raise ValueError(
                 f"threat.max_d must be at most the number of mutable categorical columns with noise, "
                 f"{allowed}, got {self.threat.max_d}"
             )
-        for kind, noise in (("categorical", self.noise.categorical), ("numeric", self.noise.numeric)):
-            if noise is not None and not getattr(self.data, kind):
+        for kind, section in (("categorical", noise.categorical), ("numeric", noise.numeric)):
+            if section is not None and not getattr(self.data, kind):
                 raise ValueError(f"noise.{kind} has no columns: list some under data.{kind} or drop it")
+        if noise.categorical is not None and noise.categorical.betas is not None:
+            _one_for_each("noise.categorical.betas", noise.categorical.betas, fields, "categorical")
+        if noise.numeric is not None and noise.numeric.sigmas is not None:
+            numbers = self.mutable("numeric")
+            _one_for_each("noise.numeric.sigmas", noise.numeric.sigmas, numbers, "numeric")
         return self
+
+    def mutable(self, kind: Literal["categorical", "numeric"]) -> list[str]:
+        """Return the columns of a kind that the adversary can change, in their order."""
+        columns: tuple[str, ...] = getattr(self.data, kind)
+        return [name for name in columns if name not in self.data.immutable]
 
     def resolved(self) -> dict[str, Any]:
         """Plain values, defaults included, that load back to an equal configuration."""
         return self.model_dump(mode="json")
+
+
+def _one_for_each(key: str, values: Mapping[str, float], columns: list[str], kind: str) -> None:
+    known = ", ".join(columns) or "none"
+    for name in values:
+        if name not in columns:
+            raise ValueError(
+                f"{key} names column {name!r}, which is not a mutable {kind} column: these are {known}"
+            )
+    lacking = [name for name in columns if name not in values]
+    if lacking:
+        raise ValueError(
+            f"{key} must have a number for each mutable {kind} column, {lacking[0]!r} is missing"
+        )
+    if not columns:
+        raise ValueError(f"{key} has no columns to serve: every {kind} column is immutable")

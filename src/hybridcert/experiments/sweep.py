@@ -85,5 +85,11 @@ def _assign(raw: dict[str, Any], path: list[str], value: Any) -> None:
 def _directory(values: Mapping[str, Any]) -> str:
     short = [key.rsplit(".", 1)[-1] for key in values]
     names = short if len(set(short)) == len(short) else list(values)
-    text = ",".join(f"{name}={value}" for name, value in zip(names, values.values(), strict=True))
+    text = ",".join(f"{name}={_spelled(value)}" for name, value in zip(names, values.values(), strict=True))
     return "".join(c if c.isalnum() or c in "=,.-_" else "-" for c in text)
+
+
+def _spelled(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "-".join(f"{key}-{inner}" for key, inner in value.items())
+    return str(value)

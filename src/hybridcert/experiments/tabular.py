@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import pickle
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,13 @@ from hybridcert.adapters.dataframe import DataFrameClassifier
 from hybridcert.certification import CertificationRun
 from hybridcert.datasets.tables import Table, fetch_openml_table, read_table, select
 from hybridcert.errors import ConfigError
-from hybridcert.experiments.config_tabular import DataSection, TabularConfig
+from hybridcert.experiments.config_tabular import CategoricalNoise, DataSection, NumericNoise, TabularConfig
 from hybridcert.experiments.estimators import build_classifier
 from hybridcert.experiments.training import Report, train_smoothed
+from hybridcert.kernels.fields import FieldReplacement
 from hybridcert.kernels.gaussian import GaussianNoise
+from hybridcert.kernels.laplace import LaplaceNoise
+from hybridcert.kernels.randomized_response import RandomizedResponse
 from hybridcert.kernels.uniform import UniformReplacement
 from hybridcert.sampling.noise import Kernel
 from hybridcert.smoothing import SmoothedClassifier
@@ -91,13 +95,18 @@ def run_tabular(
     Raises
     ------
     ConfigError
-        For an estimator that cannot be built or trained.
+        For an estimator that cannot be built or trained, or a label or top_k that does not fit the classes.
     """
     started = time.perf_counter()
     certificate = config.certificate
     classes = sorted(map(str, train.y.unique()))
     if certificate.label is not None and certificate.label not in set(train.y):
         raise ConfigError(f"certificate.label must be one of {', '.join(classes)}, got {certificate.label!r}")
+    if certificate.top_k is not None and certificate.top_k >= len(classes):
+        raise ConfigError(
+            f"certificate.top_k must be an integer in [1, {len(classes) - 1}], one less than the number of "
+            f"classes, got {certificate.top_k}"
+        )
     classifier = DataFrameClassifier(
         build_pipeline(config),
         train.X,
@@ -105,7 +114,7 @@ def run_tabular(
         categorical=config.data.categorical,
         immutable=config.data.immutable,
     )
-    smoothed = SmoothedClassifier(classifier, noise=_noise(config))
+    smoothed = SmoothedClassifier(classifier, noise=_noise(config, classifier))
     train_smoothed(
         smoothed,
         train,
@@ -122,6 +131,7 @@ def run_tabular(
         samples=certificate.samples,
         alpha=certificate.alpha,
         threshold=certificate.threshold,
+        top_k=certificate.top_k,
         seed=certificate.seed,
         label=certificate.label,
         selection_samples=certificate.selection_samples,
@@ -166,10 +176,33 @@ def build_pipeline(config: TabularConfig) -> Any:
     )
 
 
-def _noise(config: TabularConfig) -> dict[str, Kernel]:
+def _noise(config: TabularConfig, classifier: DataFrameClassifier) -> dict[str, Kernel]:
     noise: dict[str, Kernel] = {}
+    surfaces = classifier.surfaces()
     if config.noise.categorical is not None:
-        noise["categorical"] = UniformReplacement(config.noise.categorical.beta)
+        columns = [config.data.categorical[i] for i in surfaces["categorical"].eligible]
+        noise["categorical"] = _replacement(config.noise.categorical, columns)
     if config.noise.numeric is not None:
-        noise["numeric"] = GaussianNoise(config.noise.numeric.sigma)
+        columns = [config.data.numeric[i] for i in surfaces["numeric"].eligible]
+        noise["numeric"] = _addition(config.noise.numeric, columns)
     return noise
+
+
+def _replacement(section: CategoricalNoise, columns: Sequence[str]) -> Kernel:
+    if section.beta is not None:
+        return UniformReplacement(section.beta)
+    if section.betas is not None:  # by name: a column with a single level is not eligible
+        return FieldReplacement([section.betas[name] for name in columns])
+    if section.ratio is not None:
+        return RandomizedResponse(section.ratio)
+    assert section.log_ratio is not None
+    return RandomizedResponse.from_log_ratio(section.log_ratio)
+
+
+def _addition(section: NumericNoise, columns: Sequence[str]) -> Kernel:
+    if section.scale is not None:
+        return LaplaceNoise(section.scale)
+    if section.sigmas is not None:
+        return GaussianNoise([section.sigmas[name] for name in columns])
+    assert section.sigma is not None
+    return GaussianNoise(section.sigma)

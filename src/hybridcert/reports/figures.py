@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -14,23 +14,11 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from hybridcert.certificate.directed import format_exact
+from hybridcert.reports.parameters import parameters, spelled
 from hybridcert.reports.run_data import Budget, RunData, SweepData
 from hybridcert.reports.tables import headline, reached, short_names
+from hybridcert.reports.terms import distance_label, share_label, shared
 
-_SYMBOLS = {
-    "beta": "β",
-    "betas": "β",
-    "ratio": "ρ",
-    "p_plus": "p₊",
-    "p_minus": "p₋",
-    "sigma": "σ",
-    "scale": "b",
-    "samples": "n",
-    "alpha": "α",
-    "threshold": "τ",
-}
-_AXES = {"l2": "ε: ℓ₂ change", "l1": "ε: ℓ₁ change", "mahalanobis": "ε: √Σ(δ_j/σ_j)²"}
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (3, 1.5, 1, 1.5)), (0, (1.2, 1.2)))
 
 
@@ -56,9 +44,10 @@ def run_figure(run: RunData, theme: Theme = LIGHT) -> bytes:
     names = [run.name_of(b) + empty[b] for b in run.budgets]
     _draw(axes, run, theme, names=names, right_end=_right_end([run]))
     axes.set_title(parameters(run.settings), color=theme.ink, fontsize=11)
-    axes.set_xlabel(_x_label(run), color=theme.ink)
-    axes.set_ylabel(_y_label(run), color=theme.ink)
-    legend(axes, theme)
+    axes.set_xlabel(distance_label(run), color=theme.ink)
+    axes.set_ylabel(share_label(run), color=theme.ink)
+    if run.norm != "none":
+        legend(axes, theme)
     return png(figure)
 
 
@@ -71,39 +60,59 @@ def sweep_figure(sweep: SweepData, theme: Theme = LIGHT) -> bytes:
     )
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     right_end = _right_end(sweep.runs)
-    for axes, values, run in itertools.zip_longest(grid.flat, sweep.values, sweep.runs):
+    for axes, title, run in itertools.zip_longest(grid.flat, _titles(sweep), sweep.runs):
         if run is None:
             axes.set_axis_off()
             continue
         _draw(axes, run, theme, names=[run.name_of(b) for b in run.budgets], right_end=right_end)
-        pairs = zip(short_names(sweep.keys), values, strict=True)
-        axes.set_title(", ".join(f"{_symbol(k)} = {v}" for k, v in pairs), color=theme.ink, fontsize=10)
+        axes.set_title(title, color=theme.ink, fontsize=10)
     first = sweep.runs[0]
-    shared = {"samples": "n", "alpha": "α", "threshold": "τ"}
-    kept = {k: v for k, v in first.settings.items() if k in shared and k not in short_names(sweep.keys)}
+    swept = short_names(sweep.keys)
+    common = ("samples", "alpha", "threshold", "claim")
+    varied = (*swept, "claim") if "top_k" in swept else swept
+    kept = {k: v for k, v in first.settings.items() if k in common and k not in varied}
     figure.suptitle(parameters(kept), color=theme.ink, fontsize=11)
-    figure.supxlabel(_x_label(first), color=theme.ink, fontsize=10)
-    figure.supylabel(_y_label(first), color=theme.ink, fontsize=10)
-    legend(grid[0, -1], theme)
+    x_label = shared(map(distance_label, sweep.runs), "ε, as each run measures it")
+    y_label = shared(map(share_label, sweep.runs), "certified (% of inputs)")
+    figure.supxlabel(x_label, color=theme.ink, fontsize=10)
+    figure.supylabel(y_label, color=theme.ink, fontsize=10)
+    if first.norm != "none":
+        legend(grid[0, -1], theme)
     return png(figure)
 
 
-def parameters(settings: Mapping[str, Any]) -> str:
-    """Spell noise, samples, level and threshold of a run in one line."""
-    parts = []
-    for kernel in settings.get("noise", {}).values():
-        parts += [f"{_symbol(key)} = {_spelled(kernel[key])}" for key in kernel if key in _SYMBOLS]
-    if "samples" in settings:
-        parts.append(f"n = {settings['samples']:,}".replace(",", "\u2009"))
-    parts += [
-        f"{_symbol(key)} = {format_exact(settings[key])}"
-        for key in ("alpha", "threshold")
-        if settings.get(key) is not None
-    ]
-    return ",  ".join(parts)
+def _titles(sweep: SweepData) -> list[str]:
+    """Values of the swept keys, in short where that tells the runs apart."""
+    names = short_names(sweep.keys)
+    pairs = [list(zip(names, values, strict=True)) for values in sweep.values]
+    short = [", ".join(spelled(k, v) for k, v in each) for each in pairs]
+    return short if len(set(short)) == len(short) else [", ".join(f"{k} = {v}" for k, v in e) for e in pairs]
 
 
 def _draw(axes: Axes, run: RunData, theme: Theme, *, names: Sequence[str], right_end: float) -> None:
+    if run.norm == "none":
+        _draw_bars(axes, run, theme)
+    else:
+        _draw_curves(axes, run, theme, names=names, right_end=right_end)
+
+
+def _draw_bars(axes: Axes, run: RunData, theme: Theme) -> None:
+    """One bar per discrete budget: without continuous noise there is no ε to draw against."""
+    inputs = headline(run).inputs
+    shares = [100.0 * reached(run, budget).size / inputs for budget in run.budgets]
+    at = np.arange(len(shares))
+    axes.bar(at, shares, width=0.6, color=theme.curves[0])
+    single = len(run.budget_columns) == 1
+    ticks = [str(budget[0]) if single else run.name_of(budget) for budget in run.budgets]
+    every = -(-len(ticks) // 12)
+    axes.set_xticks(
+        at[::every], ticks[::every], rotation=0 if single else 30, ha="center" if single else "right"
+    )
+    styled(axes, theme, right_end=len(shares) - 0.5, left_end=-0.5)
+    axes.grid(visible=False, axis="x")
+
+
+def _draw_curves(axes: Axes, run: RunData, theme: Theme, *, names: Sequence[str], right_end: float) -> None:
     budgets = run.budgets
     inputs = headline(run).inputs
     curves = zip(budgets, names, _colours(len(budgets), theme), strict=True)
@@ -114,9 +123,9 @@ def _draw(axes: Axes, run: RunData, theme: Theme, *, names: Sequence[str], right
     styled(axes, theme, right_end=right_end)
 
 
-def styled(axes: Axes, theme: Theme, *, right_end: float) -> None:
+def styled(axes: Axes, theme: Theme, *, right_end: float, left_end: float = 0.0) -> None:
     """Dress axes of percentages in the colours of a theme."""
-    axes.set_xlim(0.0, right_end)
+    axes.set_xlim(left_end, right_end)
     axes.set_ylim(0.0, 100.0)
     axes.set_facecolor(theme.paper)
     axes.grid(color=theme.grid, linewidth=0.7)
@@ -151,29 +160,6 @@ def _right_end(runs: Sequence[RunData]) -> float:
 def legend(axes: Axes, theme: Theme) -> None:
     """Add a legend in the colours of a theme."""
     axes.legend(frameon=False, labelcolor=theme.ink, fontsize=9, loc="upper right")
-
-
-def _x_label(run: RunData) -> str:
-    norm = str(run.settings.get("norm", "l2"))
-    if norm in ("l2", "l1"):
-        return f"{_AXES[norm]}, in {run.settings.get('unit', 'units of the noise')}"
-    return _AXES.get(norm, "ε (no continuous noise)")
-
-
-def _spelled(value: Any) -> str:
-    """One number, or the range of several."""
-    if not isinstance(value, list):
-        return format_exact(value)
-    low, high = format_exact(min(value)), format_exact(max(value))
-    return low if low == high else f"{low}…{high}"
-
-
-def _y_label(run: RunData) -> str:
-    return "certified accuracy (% of inputs)" if run.has_target else "certified (% of inputs)"
-
-
-def _symbol(key: str) -> str:
-    return _SYMBOLS.get(key, key)
 
 
 def png(figure: Figure) -> bytes:

@@ -21,7 +21,7 @@ from hybridcert.certificate.deployment import cutoff_for
 from hybridcert.certificate.directed import format_down
 from hybridcert.errors import DataError
 from hybridcert.reports.run_data import RunData
-from hybridcert.reports.tables import percent
+from hybridcert.reports.tables import number_certificates, percent
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ class Filter:
 
     def columns(self) -> list[str]:
         """Headings of `rows`."""
-        budgets = [f"d = {d}" for d in self.shown_budgets()]
+        budgets = [f"{'' if n else 'd = '}{d}" for n, d in enumerate(self.shown_budgets())]
         return ["", f"{self.benign_name} flagged", "at most", f"{self.label} caught", *budgets]
 
     def rows(self) -> list[list[str]]:
@@ -184,6 +184,7 @@ def filter_inputs(run: RunData) -> pd.DataFrame:
     """One row per input and budget: label, hits, and the proven worst score at that budget, rounded down."""
     columns = ["input", "target", "label", "clean_label", "successes", "samples", "p_lower", "d", "p_adv"]
     table = run.results[[c for c in columns if c in run.results]].copy()
+    number_certificates(run, table)
     for column in ("p_lower", "p_adv"):
         table[column] = [format_down(float(value), 9) for value in table[column]]
     return table

@@ -9,8 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from hybridcert.reports.figures import LIGHT, Theme, parameters, png, styled
+from hybridcert.reports.figures import LIGHT, Theme, png, styled
 from hybridcert.reports.filter import Filter
+from hybridcert.reports.parameters import parameters
 from hybridcert.reports.run_data import RunData
 
 _MARKERS = ("o", "s", "^", "D", "v", "P")

@@ -6,10 +6,10 @@ import html
 from collections.abc import Sequence
 
 from hybridcert.reports import filter_wording, wording
-from hybridcert.reports.figures import parameters
 from hybridcert.reports.filter import Filter, combined_rows
 from hybridcert.reports.markup import bullets, document, escaped, lead, picture, plain_table
-from hybridcert.reports.page import facts
+from hybridcert.reports.page import facts, how_to_check
+from hybridcert.reports.parameters import parameters
 from hybridcert.reports.run_data import RunData, SweepData
 from hybridcert.reports.tables import short_names
 
@@ -34,6 +34,7 @@ def run_page(run: RunData, found: Filter, *, light: bytes, dark: bytes) -> str:
             '<p class="note">Every number of this page is in <code>tables/</code>, '
             "<code>results.parquet</code> and <code>benign.parquet</code>.</p>"
         ),
+        how_to_check(run, "inputs.csv"),
     ]
     return document(title, body)
 

@@ -28,6 +28,7 @@ thead th { background: var(--wash); font-weight: 600; }
 th:first-child, td:first-child { text-align: left; }
 .wide td { white-space: normal; overflow-wrap: anywhere; text-align: left; vertical-align: top; }
 .narrow th { white-space: normal; max-width: 6.5rem; vertical-align: bottom; }
+.narrow th, .narrow td { padding: .3rem; font-size: .88rem; }
 .wide td:first-child { white-space: nowrap; }
 small, .note { color: var(--soft); font-size: .875rem; }
 td small { display: block; }

@@ -19,8 +19,12 @@ REASON = (
 
 
 def applies(run: RunData) -> bool:
-    """Whether a run is about discrete and continuous changes together, so that one can get them wrong."""
-    return len(run.budgets) > 1 and bool((run.at(run.budgets[0])["radius"].fillna(0.0) > 0.0).any())
+    """Whether a run bounds a score under discrete and continuous changes together: one can get that wrong."""
+    return (
+        run.rank is None
+        and len(run.budgets) > 1
+        and bool((run.at(run.budgets[0])["radius"].fillna(0.0) > 0.0).any())
+    )
 
 
 def naive_product(run: RunData) -> pd.DataFrame:
@@ -89,7 +93,7 @@ def section(run: RunData) -> str:
     eps = [f"ε = {format_exact(e)}" for e in run.eps if e > 0.0]
     return (
         f'<section class="unsound"><h2>{UNSOUND}: the naive product</h2><p>{_unbroken(REASON)} '
-        f"{escaped(counts(run))}</p>"
+        f"{_unbroken(counts(run))}</p>"
         + markup_table(["", *eps], rows)
         + '<p class="note">Each cell: claims that the joint certificate supports + <strong>claims that it '
         "does not support</strong>, counted as in the table of certificates.</p></section>"
@@ -99,10 +103,11 @@ def section(run: RunData) -> str:
 def note(run: RunData) -> str:
     """Return the counts alone, marked, for pages of several runs; "" where none applies."""
     return (
-        f'<p class="unsound"><strong>{UNSOUND}</strong>: {escaped(counts(run))}</p>' if applies(run) else ""
+        f'<p class="unsound"><strong>{UNSOUND}</strong>: {_unbroken(counts(run))}</p>' if applies(run) else ""
     )
 
 
 def _unbroken(text: str) -> str:
-    """Keep the pairs (d, ε) on one line."""
-    return escaped(text).replace(", ε)", ",&nbsp;ε)").replace(", 0)", ",&nbsp;0)")
+    """Keep pairs (d, ε) and comparisons on one line."""
+    text = escaped(text).replace(", ε)", ",&nbsp;ε)").replace(", 0)", ",&nbsp;0)")
+    return text.replace(" &gt; 0", "&nbsp;&gt;&nbsp;0")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hybridcert.certificate.directed import format_exact
-from hybridcert.reports import naive, wording
-from hybridcert.reports.figures import parameters
+from hybridcert.documents.issue import FILE_NAME
+from hybridcert.reports import naive, terms, wording
 from hybridcert.reports.markup import (
     bullets,
     document,
@@ -18,6 +18,7 @@ from hybridcert.reports.markup import (
     picture,
     plain_table,
 )
+from hybridcert.reports.parameters import parameters
 from hybridcert.reports.run_data import RunData, SweepData
 from hybridcert.reports.tables import certified_count, headline, percent, short_names, summary
 
@@ -29,20 +30,15 @@ def run_page(run: RunData, *, light: bytes, dark: bytes) -> str:
         f"<h1>{escaped(title)}</h1>",
         f'<p class="parameters">{escaped(parameters(run.settings))}</p>',
         lead(wording.result(run), wording.meaning(run)),
-        picture(
-            light, dark, "Curves of certified inputs against the certified radius, one per discrete budget d"
-        ),
-        "<h2>Certified accuracy</h2>" if run.has_target else "<h2>Certified</h2>",
+        picture(light, dark, f"{terms.counted(run)}, against {terms.distance_label(run)}"),
+        f"<h2>{terms.heading(run)}</h2>",
         _accuracy(run),
         "<h2>Without an attack</h2>",
         plain_table(
             ["", "inputs", "%"],
             [(w, f"{k} / {n}", p) for w, k, n, p in summary(run).itertuples(index=False, name=None)],
         ),
-        (
-            '<p class="note">The smoothed classifier abstains where its score is not proven to exceed the '
-            "threshold even without any change.</p>"
-        ),
+        f'<p class="note">{escaped(terms.abstention(run))}</p>',
         *(_extra(extra) for extra in run.extras),
         naive.section(run),
         "<h2>What is guaranteed</h2>",
@@ -55,6 +51,7 @@ def run_page(run: RunData, *, light: bytes, dark: bytes) -> str:
             '<p class="note">Every number of this page is in <code>tables/</code> and '
             "<code>results.parquet</code>.</p>"
         ),
+        how_to_check(run, "radii.csv"),
     ]
     return document(title, body)
 
@@ -65,7 +62,7 @@ def sweep_page(sweep: SweepData, *, light: bytes, dark: bytes) -> str:
     body = [
         f"<h1>{escaped(title)}</h1>",
         f'<p class="parameters">{len(sweep.runs)} runs over {escaped(", ".join(sweep.keys))}</p>',
-        picture(light, dark, "Curves of certified inputs against the certified radius, one panel per run"),
+        picture(light, dark, "Certified inputs, one panel per run"),
     ]
     for values, run in zip(sweep.values, sweep.runs, strict=True):
         pairs = zip(short_names(sweep.keys), values, strict=True)
@@ -77,19 +74,14 @@ def sweep_page(sweep: SweepData, *, light: bytes, dark: bytes) -> str:
             _accuracy(run),
             naive.note(run),
         ]
-    first = sweep.runs[0]
     body += [
         "<h2>What is guaranteed</h2>",
-        bullets(wording.guarantees(first)),
+        _common([wording.guarantees(run) for run in sweep.runs], "guarantees"),
         "<h2>What it rests on</h2>",
-        bullets(
-            [
-                *wording.assumptions(first),
-                (
-                    "Runs of a sweep are separate estimates. Choosing, per input, the run that certifies it "
-                    "best needs a correction for the number of runs."
-                ),
-            ]
+        _common([wording.assumptions(run) for run in sweep.runs], "takes for granted"),
+        (
+            "<p>Runs of a sweep are separate estimates. Choosing, per input, the run that certifies it best "
+            "needs a correction for the number of runs.</p>"
         ),
     ]
     return document(title, body)
@@ -103,10 +95,30 @@ def _accuracy(run: RunData) -> str:
         rows.append(
             [escaped(run.name_of(budget)), *(f"{k}<small>{percent(k, inputs)} %</small>" for k in counts)]
         )
+    columns = ["", *(f"ε = {format_exact(e)}" for e in run.eps)]
+    note = f"Counts out of {inputs} inputs: {terms.counted(run)}; percentages rounded down."
+    if run.norm == "none":
+        columns = ["", terms.counted(run)]
+    else:
+        note += f" ε in {run.unit}."
+    return markup_table(columns, rows) + f'<p class="note">{escaped(note)}</p>'
+
+
+def _common(sentences: Sequence[Sequence[str]], what: str) -> str:
+    """Bullets that hold for all runs, or a hint at the runs' own pages where they differ."""
+    if all(each == sentences[0] for each in sentences):
+        return bullets(sentences[0])
+    return f"<p>Runs differ in this: the page of each run says what it {what}.</p>"
+
+
+def how_to_check(run: RunData, table: str) -> str:
+    """Say where the certificate of each input is, and how to check them; "" where none were issued."""
+    if not (run.directory / FILE_NAME).is_file():
+        return ""
     return (
-        markup_table(["", *(f"ε = {format_exact(e)}" for e in run.eps)], rows)
-        + f'<p class="note">Counts out of {inputs} inputs; percentages rounded down. ε in '
-        f"{escaped(str(run.settings.get('unit', 'units of the noise')))}.</p>"
+        f'<p class="note">The certificate of each input is a line of <a href="{FILE_NAME}">{FILE_NAME}</a>; '
+        f"its number is in <code>tables/{table}</code>. <code>hybridcert verify DIR</code>, with this "
+        "directory for DIR, checks them all.</p>"
     )
 
 
@@ -117,12 +129,16 @@ def facts(run: RunData) -> list[tuple[str, str]]:
         ("noise", _flat(run.settings.get("noise", {}))),
         ("threat", _flat(run.settings.get("threat", {}))),
     ]
+    if run.rank is not None:
+        facts.append(("claim", f"top-{run.rank}"))
     facts += [
         (k.replace("_", " "), str(run.settings[k]))
-        for k in ("samples", "selection_samples", "alpha", "threshold", "norm", "seed")
+        for k in ("threshold", "samples", "selection_samples", "alpha", "seed")
         if run.settings.get(k) is not None
     ]
-    facts += [(k, _flat(environment[k])) for k in ("data", "model", "packages", "cost") if k in environment]
+    facts += [(k, _flat(environment[k])) for k in ("data", "model", "packages") if k in environment]
+    if "cost" in environment:
+        facts.append(("cost", "; ".join(f"{k} {_measured(v)}" for k, v in environment["cost"].items())))
     return facts
 
 
@@ -132,10 +148,16 @@ def _flat(values: Mapping[str, Any]) -> str:
         if isinstance(value, dict):
             parts.append(f"{key}: {_flat(value)}")
         else:
-            parts.append(
-                f"{key} {value:,.1f}" if isinstance(value, float) and value >= 1 else f"{key} {value}"
-            )
+            shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+            parts.append(f"{key} {shown}")
     return "; ".join(parts) or "none"
+
+
+def _measured(value: float) -> str:
+    """A measurement, which unlike a parameter may be rounded."""
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:,.1f}" if value >= 1.0 else f"{value:.2g}"
 
 
 def _extra(extra: Mapping[str, Any]) -> str:

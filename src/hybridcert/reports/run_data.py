@@ -70,6 +70,26 @@ class RunData:
         return sorted(set(self.results[self.budget_columns].itertuples(index=False, name=None)))
 
     @property
+    def rank(self) -> int | None:
+        """The k of a top-k claim; None for a claim about a score."""
+        return int(self.results["top_k"].iloc[0]) if "top_k" in self.results else None
+
+    @property
+    def threshold(self) -> float:
+        """The score that a claim about a score has to exceed."""
+        return float(self.results["threshold"].iloc[0])
+
+    @property
+    def norm(self) -> str:
+        """What radii measure: "l2", "l1", "mahalanobis", or "none" without continuous noise."""
+        return _norm(self.settings)
+
+    @property
+    def unit(self) -> str:
+        """The unit of radii."""
+        return str(self.settings.get("unit", "units of the noise"))
+
+    @property
     def has_target(self) -> bool:
         """Whether true labels are known."""
         return "target" in self.results
@@ -137,7 +157,7 @@ def read_run(directory: Path) -> RunData:
         results,
         settings,
         optional["environment.json"] or {},
-        _grid(directory / "config.yaml", results),
+        (0.0,) if _norm(settings) == "none" else _grid(directory / "config.yaml", results),
         tuple(optional["extras.json"] or ()),
         _read_benign(directory / "benign.parquet"),
         _thresholds(directory / "config.yaml", settings),
@@ -165,11 +185,25 @@ def _read_results(path: Path) -> pd.DataFrame:
         results = pd.read_parquet(path)
     except (OSError, ValueError, pyarrow.ArrowException) as error:
         raise DataError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
-    lacking = [c for c in _REQUIRED if c not in results]
+    claim = "top_k" if "top_k" in results else "threshold"
+    lacking = [c for c in (*_REQUIRED, claim) if c not in results]
     if lacking or results.empty:
         reason = f"it has no column {lacking[0]!r}" if lacking else "it has no rows"
         raise DataError(f"{path} is not a result table: {reason}")
     return results
+
+
+def _norm(settings: Mapping[str, Any]) -> str:
+    """Runs of older versions do not state the norm, but it follows from noise and unit."""
+    if "norm" in settings:
+        return str(settings["norm"])
+    kernels = [noise["kernel"] for noise in settings.get("noise", {}).values()]
+    unit = str(settings.get("unit", ""))
+    if "laplace" in kernels:
+        return "l1"
+    if unit == "no continuous noise":
+        return "none"
+    return "mahalanobis" if unit.startswith("noise scales") else "l2"
 
 
 def _read_benign(path: Path) -> pd.DataFrame | None:

@@ -10,6 +10,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from hybridcert.certificate.directed import Bools, format_down
+from hybridcert.documents.issue import FILE_NAME
+from hybridcert.reports import terms
 from hybridcert.reports.run_data import Budget, RunData, SweepData
 
 _DIGITS = 9
@@ -25,19 +27,21 @@ class Headline:
     clean_right : int or None
         Inputs that the base classifier answers rightly without noise.
     right : int or None
-        Inputs that the smoothed classifier answers rightly and without abstaining.
+        Inputs whose true label is claimed and certified at d = 0, ε = 0; `terms.unattacked` names what that
+        means: a right answer, or a score above the threshold, or a place among the k strongest.
     abstained : int
-        Inputs whose score is not proven to exceed the threshold even at d = 0, ε = 0.
-    constant : tuple of label and count, or None
-        The trivial rival: always to answer the most frequent true label is right on so many inputs, at every
-        budget and every ε. None without true labels, or where they are all alike.
+        Inputs about which nothing is proven, even at d = 0, ε = 0.
+    constant : tuple of labels and count, or None
+        The trivial rival: always to answer the most frequent true label (for top-k claims the k most frequent
+        ones) is right on so many inputs, at every budget and every ε. None without true labels, or where
+        they are all alike.
     """
 
     inputs: int
     clean_right: int | None
     right: int | None
     abstained: int
-    constant: tuple[str, int] | None
+    constant: tuple[tuple[str, ...], int] | None
 
 
 def headline(run: RunData) -> Headline:
@@ -51,13 +55,15 @@ def headline(run: RunData) -> Headline:
         clean_right=clean_right,
         right=certified_count(run, run.budgets[0], 0.0) if run.has_target else None,
         abstained=int((~rows["certified"]).sum()),
-        constant=_constant(rows["target"]) if run.has_target else None,
+        constant=_constant(rows["target"], run.rank or 1) if run.has_target else None,
     )
 
 
-def _constant(target: pd.Series) -> tuple[str, int] | None:
+def _constant(target: pd.Series, rank: int) -> tuple[tuple[str, ...], int] | None:
     counts = target.value_counts()
-    return (str(counts.index[0]), int(counts.iloc[0])) if len(counts) > 1 else None
+    if len(counts) < 2:
+        return None
+    return tuple(map(str, counts.index[:rank])), int(counts.iloc[:rank].sum())
 
 
 def reached(run: RunData, budget: Budget) -> npt.NDArray[np.float64]:
@@ -99,14 +105,24 @@ def certified_accuracy(run: RunData) -> pd.DataFrame:
 
 
 def radii(run: RunData) -> pd.DataFrame:
-    """One row per input and budget: label, counts, bound, radius (empty where not certified)."""
+    """One row per input and budget: label, counts, bound, radius (empty where not certified).
+
+    ``certificate_line`` is the line of the input's certificate in ``certificates.jsonl``, where there is one.
+    """
     columns = [
         c for c in ("input", "target", "label", "clean_label", "successes", "samples") if c in run.results
     ]
     table = run.results[[*columns, "p_lower", *run.budget_columns, "certified", "radius"]].copy()
+    number_certificates(run, table)
     table["p_lower"] = [format_down(float(p), _DIGITS) for p in table["p_lower"]]
     table["radius"] = ["" if pd.isna(r) else format_down(float(r), _DIGITS) for r in table["radius"]]
     return table
+
+
+def number_certificates(run: RunData, table: pd.DataFrame) -> None:
+    """Say in which line of ``certificates.jsonl`` each row's certificate stands: they follow the inputs."""
+    if (run.directory / FILE_NAME).is_file():
+        table.insert(1, "certificate_line", run.results.groupby(run.budget_columns).cumcount() + 1)
 
 
 def summary(run: RunData) -> pd.DataFrame:
@@ -114,12 +130,12 @@ def summary(run: RunData) -> pd.DataFrame:
     found = headline(run)
     counts: dict[str, int | None] = {
         "right without noise (base classifier)": found.clean_right,
-        "right when smoothed": found.right,
+        terms.unattacked(run): found.right,
         "abstained": found.abstained,
     }
     if found.constant is not None:
-        label, count = found.constant
-        counts[f"trivial rival: always answer {label!r}, right at every d and ε"] = count
+        labels, count = found.constant
+        counts[f"trivial rival: {terms.rival(run, labels)}"] = count
     return pd.DataFrame(
         [
             {"what": what, "count": k, "inputs": found.inputs, "percent": percent(k, found.inputs)}

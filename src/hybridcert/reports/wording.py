@@ -6,22 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from hybridcert.certificate.directed import format_down, format_exact
+from hybridcert.reports import terms
 from hybridcert.reports.run_data import Budget, RunData
 from hybridcert.reports.tables import certified_count, headline, percent
 
-_CHANGES = {
-    "fields": "changed field",
-    "substitution": "replaced symbol",
-    "insertion": "inserted symbol",
-    "deletion": "removed symbol",
-    "indel": "inserted or removed symbol",
-    "edit": "edit",
-}
-
-_DISTANCES = {
-    "l2": "an ℓ₂ shift",
-    "l1": "an ℓ₁ shift",
-    "mahalanobis": "a shift, measured as √Σ(δ_j/σ_j)² in noise scales,",
+_LAWS = {
+    "l2": "Gaussian and discrete",
+    "mahalanobis": "Gaussian and discrete",
+    "l1": "Laplace and discrete",
+    "none": "discrete",
 }
 
 _TELLING = 0.1  # the headline names the largest budget at which so large a share is certified
@@ -40,49 +33,29 @@ def result(run: RunData) -> str:
     enough = [b for b in certified if certified_count(run, b, eps) >= _TELLING * found.inputs]
     budget = max(enough or certified[:1], key=sum)
     count = certified_count(run, budget, eps)
-    answered = _kept(run)
-    shift = _shift(run, eps)
-    text = (
-        f"{count} of {found.inputs} inputs ({percent(count, found.inputs)} %) {answered} under every joint "
-        f"change of {changes(run, budget)} and {shift}."
-    )
+    text = f"{count} of {found.inputs} inputs ({percent(count, found.inputs)} %) {_kept(run)} "
+    text += f"{_under(run, budget, eps)}."
     lost = [b for b in run.budgets if b not in certified]
     return f"{text} {_why_none(run, lost[0])}" if lost else text
 
 
-def distance(run: RunData) -> str:
-    """What a radius measures: "an ℓ₂ shift", say."""
-    return _DISTANCES.get(str(run.settings.get("norm", "l2")), "a continuous change")
-
-
-def _shift(run: RunData, eps: float) -> str:
-    if run.settings.get("norm") == "none":
-        return "no continuous feature"
-    if not eps:
-        return "no continuous change"
-    unit = f" ({run.settings.get('unit', '')})" if run.settings.get("norm", "l2") in ("l1", "l2") else ""
-    return f"{distance(run)} of up to {format_exact(eps)}{unit}"
-
-
-def _rank(run: RunData) -> int | None:
-    """The k of a top-k claim; None for claims about a score."""
-    claim = run.settings.get("claim") or {}
-    return int(claim["k"]) if claim.get("kind") == "top-k" else None
-
-
 def _kept(run: RunData) -> str:
-    """What a certificate keeps: the answer (a majority from τ = ½ on), a place among k, a score above τ."""
-    rank = _rank(run)
-    if rank is not None and rank > 1:
-        right = "are answered rightly and " if run.has_target else ""
-        return f"{right}provably keep their label among the {rank} strongest"
-    if rank == 1:
+    """What a certificate keeps: the answer where the claim decides it, else what is said of the label."""
+    if terms.is_decisive(run):
         return "are answered rightly and provably stay so" if run.has_target else "provably keep their answer"
-    threshold = float(run.settings.get("threshold", 0.5))
-    if threshold >= 0.5:
-        return "are answered rightly and provably stay so" if run.has_target else "provably keep their answer"
-    right = "are answered rightly and " if run.has_target else ""
-    return f"{right}have a score of their label that provably stays above {format_exact(threshold)}"
+    label = "a true label" if run.has_target else "a label"
+    if run.rank is None:
+        return f"have {label} whose score provably stays above {format_exact(run.threshold)}"
+    return f"have {label} that provably stays among the {run.rank} strongest"
+
+
+def _under(run: RunData, budget: Budget, eps: float) -> str:
+    shift = terms.shift(run, f"up to {format_exact(eps)}") if eps else "no continuous change"
+    if not _attacked(run):
+        return f"under {shift}" if eps else "without any change"
+    if run.norm == "none":
+        return f"under every change of {changes(run, budget)}"
+    return f"under every joint change of {changes(run, budget)} and {shift}"
 
 
 def meaning(run: RunData) -> str:
@@ -103,30 +76,26 @@ def meaning(run: RunData) -> str:
 
 def guarantees(run: RunData) -> list[str]:
     """What holds for a certified input."""
-    rank, threshold = _rank(run), run.settings.get("threshold")
-    if rank is None:
-        level = "the threshold" if threshold is None else format_exact(threshold)
-        kept = f"the smoothed score of the claimed label stays above {level}"
-    elif rank == 1:
-        kept = "the claimed label keeps the largest smoothed score"
-    else:
-        kept = f"the claimed label stays among the {rank} of largest smoothed score"
-    if run.settings.get("norm") == "none":
-        reach = f"certified at budget d. Whatever an attacker does within {_threats(run)}"
-    else:
-        reach = (
-            f"certified at budget d with radius r. Whatever an attacker does within {_threats(run)} and, at "
-            f"the same time, {distance(run)} of at most r"
-        )
+    at, within, budgets, rounded = "at budget d", [], "All budgets", "Bounds"
+    if _attacked(run):
+        within.append(_threats(run))
+    if run.norm != "none":
+        within.append(terms.shift(run, "at most r"))
+        at = f"{at} with radius r" if _attacked(run) else "with radius r"
+        budgets, rounded = "All budgets and all radii", "Radii, bounds"
+    reach = " and, at the same time, ".join(within) or "no change"
     return [
-        f"Take an input that is {reach.rstrip(',')}, {kept}.",
+        (
+            f"Take an input that is certified {at}. Whatever an attacker does within {reach}, the claimed "
+            f"label {terms.stays(run)}."
+        ),
         meaning(run),
         (
-            "All budgets and all radii of one input hold together: they follow from one confidence bound. "
+            f"{budgets} of one input hold together: they follow from one confidence bound. "
             "Different inputs are separate statements; no claim is made that all of them hold at once."
         ),
         (
-            "Radii, bounds and percentages are rounded towards zero. An input that is not certified is not "
+            f"{rounded} and percentages are rounded towards zero. An input that is not certified is not "
             "shown to be attackable: nothing is claimed about it."
         ),
     ]
@@ -137,7 +106,7 @@ def assumptions(run: RunData) -> list[str]:
     found = [
         (
             "The noise is drawn in floating point (float64) by a counter-based generator, and taken for the "
-            "exact Gaussian and discrete laws."
+            f"exact {_LAWS[run.norm]} laws."
         ),
         "The base classifier is a deterministic function of each noisy copy.",
         (
@@ -146,9 +115,8 @@ def assumptions(run: RunData) -> list[str]:
         ),
         "Columns and modalities without noise do not change.",
     ]
-    unit = run.settings.get("unit")
-    if unit and run.settings.get("norm") != "none":
-        found.append(f"A radius measures {distance(run).removesuffix(',')}, in this unit: {unit}.")
+    if run.norm != "none":
+        found.append(terms.radii_are(run))
     return found
 
 
@@ -159,29 +127,34 @@ def changes(run: RunData, budget: Budget) -> str:
         return "no discrete part" if sum(budget) == 0 else run.name_of(budget)
     parts = []
     for (modality, threat), d in zip(threats.items(), budget, strict=True):
-        noun = _CHANGES.get(threat["kind"], "change")
+        noun = terms.CHANGES.get(threat["kind"], "change")
         parts.append(
             f"up to {d} {noun}{'' if d == 1 else 's'} ({modality})" if d else f"no {noun} ({modality})"
         )
     return " and ".join(parts)
 
 
+def _attacked(run: RunData) -> bool:
+    """Whether any discrete change is certified; runs that do not tell their threat may have budgets."""
+    return bool(run.settings.get("threat")) or len(run.budgets) > 1
+
+
 def _threats(run: RunData) -> str:
     threats: Mapping[str, Any] = run.settings.get("threat") or {}
-    kinds = [f"d {_CHANGES.get(t['kind'], 'change')}s ({modality})" for modality, t in threats.items()]
-    return " and ".join(kinds) or "no discrete change"
+    kinds = [f"d {terms.CHANGES.get(t['kind'], 'change')}s ({modality})" for modality, t in threats.items()]
+    return " and ".join(kinds) or "d discrete changes"
 
 
 def _why_none(run: RunData, budget: Budget) -> str:
     """Say how far the best input falls short where nothing is certified."""
     best = run.at(budget).nlargest(1, "p_adv").iloc[0]
-    if _rank(run) is not None:
-        return f"Nothing is certified at {run.name_of(budget)}."
-    text = (
-        f"Nothing is certified at {run.name_of(budget)}: there the best proven score is "
-        f"{format_down(float(best['p_adv']), 4)}, at or below the threshold {format_exact(best['threshold'])}"
-    )
+    text = f"Nothing is certified at {run.name_of(budget)}"
+    if run.rank is None:
+        text += (
+            f": there the best proven score is {format_down(float(best['p_adv']), 4)}, at or below the "
+            f"threshold {format_exact(run.threshold)}"
+        )
     if int(best["successes"]) == int(best["samples"]):
-        agreed = f"although all {int(best['samples'])} copies agreed"
+        agreed = f"although all {int(best['samples'])} copies of an input agreed"
         return f"{text}, {agreed}: only other noise or more copies can help."
     return text + "."

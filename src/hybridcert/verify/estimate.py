@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
+from typing import Literal
 
 from flint import arb, fmpq
 
@@ -32,12 +33,12 @@ def check_estimate(certificate: Certificate) -> list[str]:
         runner_up = sorted(others, reverse=True)[certificate.claim.k - 1]
         p_upper = estimate.p_upper
         if p_upper is not None and p_upper != 1:
-            reason = _at_most("lower", runner_up, estimate.samples, p_upper, share)
+            reason = tail_at_most("lower", runner_up, estimate.samples, p_upper, share)
             if reason:
                 what = f"P(Bin(samples, p_upper) <= {runner_up}) <= alpha / classes"
                 reasons.append(f"estimate.p_upper: {what} {reason}")
     if estimate.p_lower != 0:
-        reason = _at_most("upper", k, estimate.samples, estimate.p_lower, share)
+        reason = tail_at_most("upper", k, estimate.samples, estimate.p_lower, share)
         if reason:
             over = "alpha" if estimate.method == "clopper-pearson" else "alpha / classes"
             reasons.append(f"estimate.p_lower: P(Bin(samples, p_lower) >= {k}) <= {over} {reason}")
@@ -47,8 +48,8 @@ def check_estimate(certificate: Certificate) -> list[str]:
 
 
 @functools.lru_cache(maxsize=8192)
-def _at_most(side: str, k: int, n: int, p: fmpq, alpha: fmpq) -> str | None:
-    """Return None if the tail of Bin(n, p) is at most ``alpha``, else how that fails."""
+def tail_at_most(side: Literal["lower", "upper"], k: int, n: int, p: fmpq, alpha: fmpq) -> str | None:
+    """Return None if P(Bin(n, p) <= k) or P(Bin(n, p) >= k) is at most ``alpha``, else how that fails."""
     tail: Callable[[int, int, fmpq, int], arb] = upper_tail if side == "upper" else lower_tail
     exceeds = above(lambda bits: tail(k, n, p, bits), alpha)
     if exceeds is None and n * (int(p.p).bit_length() + int(p.q).bit_length()) <= limits.EXACT_TAIL_BITS:
