@@ -52,7 +52,7 @@ CLAIMS = [
     "--threshold 0.3 --successes 990 --samples 1000 --alpha 0.001",
     "--top-k 1 --classes 10 --p-lower 0.9 --p-upper 0.05",
     "--top-k 2 --counts 300,600,80,20 --alpha 0.001 --label-index 1",
-    "--top-k 1 --counts 980,20 --alpha 0.001 --samples 1010",
+    "--top-k 1 --counts 980,20,10 --alpha 0.001 --samples 1010",
 ]
 PLAIN = "--alphabet 9 --beta 0.5 --d 1 --sigma 1 --threshold 0.5 --p-lower 0.99"
 

@@ -18,6 +18,7 @@ from hybridcert.kernels.synonyms import SynonymReplacement
 from hybridcert.threats import Additions, Deletion, DiscreteThreat, Flips, Indel, Removals
 from hybridcert.verify.cover import uncovered
 from hybridcert.verify.laws import factors_of, read_changes, threatened
+from hybridcert.verify.meter import Meter
 from hybridcert.verify.spectrum import product
 
 LENGTH = 6
@@ -78,7 +79,7 @@ def test_the_verifier_finds_every_attack_set_covered(name: str) -> None:
         for d in range(5):
             found = kernel.candidates(threat, d, exposure)
             listed = tuple(read_changes([c.change], modalities, "change") for c in found.candidates)
-            assert uncovered(modalities, (d,), listed) is None
+            assert uncovered(modalities, (d,), listed, Meter(10**9)) is None
             for changes, spectrum in zip(listed, found.spectra, strict=True):
                 assert_same_value(spectrum, product(factors_of(modalities, changes), 256))
 

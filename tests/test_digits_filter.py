@@ -276,7 +276,11 @@ class TestAgreementWithScikitLearn:
 class TestSeam:
     def test_surfaces(self) -> None:
         assert new_filter().surfaces() == {
-            "text": DiscreteSurface(alphabet_sizes=(WORDS,) * 20, eligible=tuple(range(12, 20))),
+            "text": DiscreteSurface(
+                alphabet_sizes=(WORDS,) * 20,
+                eligible=tuple(range(12, 20)),
+                symbols="words in the slots behind the caption",
+            ),
             "image": ContinuousSurface(features=64, eligible=tuple(range(64)), unit="pixel values in [0, 1]"),
         }
 

@@ -156,7 +156,8 @@ class JointThreat:
     def setting(self, claim: Claim, exposures: Exposures) -> Setting:
         """The sections of a certificate that describe noise and threat, for one case."""
         discrete = [
-            {"modality": name, **self._kernel(name).law(exposure)} for name, exposure in exposures.items()
+            {"modality": name, **self._kernel(name).law(exposure), **self._symbols(name)}
+            for name, exposure in exposures.items()
         ]
         continuous = [
             {"modality": name, **kernel.law(len(surface.eligible)), "unit": surface.unit}
@@ -184,6 +185,11 @@ class JointThreat:
         return radius_top(
             p_lower=p_lower, p_upper=bounds.p_upper[part], spectrum=spectra, sigma=scale, noise=noise
         )
+
+    def _symbols(self, name: str) -> dict[str, str]:
+        surface = self.noise.surfaces[name]
+        assert isinstance(surface, DiscreteSurface)
+        return {"symbols": surface.symbols} if surface.symbols else {}
 
     def _kernel(self, name: str) -> DiscreteKernel:
         kernel: Any = self.noise.kernels[name]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import hashlib
+import pickle
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -254,6 +256,7 @@ class SmoothedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         sampled = time.perf_counter()
         bounds = _bounds(claim, counts, claimed, alpha=alpha, samples=samples)
         cases, case = joint.exposures(inputs)
+        contents = RowStreams(0).keys(inputs)
         points = tuple(joint.point(budget, claim, bounds, cases, case) for budget in joint.budgets)
         return CertificationRun(
             classes=classes,
@@ -270,7 +273,7 @@ class SmoothedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             unit=joint.unit,
             norm=joint.budget.norm,
             index=np.asarray(getattr(X, "index", np.arange(rows))),
-            digests=[key.hex() for key in RowStreams(0).keys(inputs)],
+            digests=[key.hex() for key in contents],
             case=case,
             cases=tuple(joint.setting(claim, exposures) for exposures in cases),
             settings={
@@ -279,6 +282,8 @@ class SmoothedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 "seed": seed,
                 "label": label,
                 "selection_samples": None if label is not None else selection_samples,
+                "model": _described(base),
+                "data": {"blake2b": _digest(b"".join(contents))},
             },
             cost={
                 "model_calls": len(set(RowStreams(seed).keys(inputs))) * (samples + spent) + rows,
@@ -323,3 +328,16 @@ def _bounds(
         return label_bounds(counts, claimed=claimed, k=claim.k, alpha=alpha, samples=samples)
     p_lower = clopper_pearson_lower(counts[np.arange(len(counts)), claimed], samples, alpha)
     return LabelBounds(p_lower, np.ones_like(p_lower), "clopper-pearson")
+
+
+def _described(base: Classifier) -> dict[str, str | None]:
+    """What the base classifier is, and a digest of its pickled description where it has one."""
+    try:
+        digest = _digest(pickle.dumps(base, protocol=5))
+    except (pickle.PicklingError, AttributeError, TypeError):
+        digest = None
+    return {"class": type(base).__qualname__, "blake2b": digest}
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=16).hexdigest()

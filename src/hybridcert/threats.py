@@ -140,12 +140,15 @@ class DiscreteSurface:
         Whether the classifier understands a mask symbol, coded one past each alphabet (absorbing noise).
     sequence : bool
         Whether positions form a sequence that may shrink, with −1 for "no symbol" (random deletion).
+    symbols : str
+        What one symbol is, for people: "words, split at white space". Certificates say it.
     """
 
     alphabet_sizes: tuple[int, ...]
     eligible: tuple[int, ...]
     mask: bool = False
     sequence: bool = False
+    symbols: str = ""
 
     def __post_init__(self) -> None:
         _check_eligible(self.eligible, len(self.alphabet_sizes))

@@ -65,7 +65,7 @@ def claims_and_bounds(draw: st.DrawFn) -> tuple[Claim, Bounds]:
     rest = draw(st.lists(st.integers(0, most // 8), min_size=classes - 1, max_size=classes - 1))
     index = draw(st.integers(0, classes - 1))
     counts = [*rest[:index], own, *rest[index:]]
-    samples = sum(counts) + draw(st.integers(0, 3))
+    samples = sum(counts)
     if method == "given":
         p = draw(st.one_of(st.floats(0.6, 0.999999), st.sampled_from([0.0, 0.5, LAST_SCORE])))
         upper = draw(st.floats(0.0, 0.5).filter(bool))

@@ -133,7 +133,7 @@ def bounds(document: Json) -> tuple[list[Fraction], str | None]:
         if method == "clopper-pearson-bonferroni":
             counts, own = estimate["counts"], estimate["label_index"]
             assert len(counts) == claim["classes"]
-            assert sum(counts) <= n
+            assert sum(counts) == n
             level, successes = level / len(counts), counts[own]
             p_upper = real(estimate["p_upper"])
             rival = sorted((c for i, c in enumerate(counts) if i != own), reverse=True)[claim["k"] - 1]

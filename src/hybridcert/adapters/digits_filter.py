@@ -177,6 +177,7 @@ class DigitsFilter:
             "text": DiscreteSurface(
                 alphabet_sizes=(self.words,) * positions,
                 eligible=tuple(range(self.caption_length, positions)),
+                symbols="words in the slots behind the caption",
             ),
             "image": ContinuousSurface(
                 features=PIXELS, eligible=tuple(range(PIXELS)), unit="pixel values in [0, 1]"

@@ -126,16 +126,18 @@ class TableSchema:
         surfaces: dict[str, DiscreteSurface | ContinuousSurface] = {}
         if self.categorical:
             # a column with one level cannot change
-            free = (
+            free = tuple(
                 i
                 for i, c in enumerate(self.categorical)
                 if c.name not in self.immutable and len(c.levels) > 1
             )
             sizes = tuple(len(c.levels) for c in self.categorical)
-            surfaces["categorical"] = DiscreteSurface(sizes, tuple(free))
+            columns = ", ".join(str(self.categorical[i].name) for i in free)
+            shown = f"columns: {columns}" if len(columns) < 180 else f"{len(free)} columns"
+            surfaces["categorical"] = DiscreteSurface(sizes, free, symbols=shown)
         if self.numeric:
-            free = (i for i, c in enumerate(self.numeric) if c not in self.immutable)
-            surfaces["numeric"] = ContinuousSurface(len(self.numeric), tuple(free), self.unit)
+            free = tuple(i for i, c in enumerate(self.numeric) if c not in self.immutable)
+            surfaces["numeric"] = ContinuousSurface(len(self.numeric), free, self.unit)
         return surfaces
 
     def encode(self, X: Any) -> dict[str, npt.NDArray[Any]]:

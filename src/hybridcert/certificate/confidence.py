@@ -106,13 +106,14 @@ def label_bounds(
     Parameters
     ----------
     counts : int array, shape (m, classes)
-        Answers per label; answers that are none of the labels count for nobody.
+        Answers per label, ``samples`` in each row: an answer that is none of the labels ("unreadable") is a
+        label of its own, or a rival could hide among the missing ones.
     claimed : int array, shape (m,)
         Index of the claimed label, chosen without looking at ``counts``.
     k : int in [1, classes - 1]
     alpha : float in (0, 1)
     samples : int >= 1
-        Independent draws for each input, at least the sum of its counts.
+        Independent draws for each input.
     method : optional
         One of the two; by default the first for two classes and ``k`` = 1, else the second.
 
@@ -125,9 +126,11 @@ def label_bounds(
     classes = answers.shape[1]
     check_count("k", k, most=classes - 1)
     check_open("alpha", alpha)
-    if (answers.sum(axis=1) > samples).any():
+    totals = answers.sum(axis=1)
+    if (totals != samples).any():
         raise ParameterError(
-            f"counts must add up to at most samples = {samples}, got {answers.sum(axis=1).max()}"
+            f"counts must add up to samples = {samples}, got {totals[totals != samples][0]}: count answers "
+            "that are none of the labels as a label of their own"
         )
     rows = np.arange(len(answers))
     if method is None:

@@ -33,7 +33,7 @@ class Counts:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class LabelCounts:
-    """Answers per label; those missing to ``samples`` count for no label, and so against the claim."""
+    """Answers per label, ``samples`` in all; unreadable answers are a label of their own."""
 
     counts: tuple[int, ...]
     label_index: int
@@ -182,9 +182,10 @@ def _label_counts(given: Given, claim: TopK, counted: list[str], spell: Spell) -
     if index >= claim.classes:
         raise ParameterError(f"{spell('label_index')} must be in [0, {claim.classes - 1}], got {index}")
     samples = given.get("samples", total)
-    if total > samples:
+    if total != samples:
         raise ParameterError(
-            f"{spell('counts')} must add up to at most {spell('samples')} = {samples}, got {total}"
+            f"{spell('counts')} must add up to {spell('samples')} = {samples}, got {total}: count "
+            "answers that are none of the labels as a label of their own"
         )
     if not RULES["samples"].accepts(samples):
         raise ParameterError(f"{spell('counts')} must add up to {RULES['samples'].allowed}, got {samples}")

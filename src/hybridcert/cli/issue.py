@@ -21,6 +21,10 @@ from hybridcert.errors import DataError, ParameterError
 
 _NO_UNIT = "the unit of sigma, not declared"
 _MULTIPLES = "multiples of the noise: √Σ(ε_i/σ_i)²"
+_FROM_NUMBERS = (
+    "Issued from numbers alone: that the noise, the counts and the label are as stated is the word of who "
+    "entered them. Numbers of positions and features that were not entered stand at what the budgets need."
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -98,6 +102,7 @@ def issue(query: Query, points: Sequence[Point], order: Order, *, command: str) 
         label=order.label,
         subject={"index": "0", "digest": "none: issued from numbers alone", "base_label": "not known"},
         provenance={"package": f"hybridcert {version('hybridcert')}", "command": command},
+        remarks=[_FROM_NUMBERS],
     )
     _write(order.target, document)
 

@@ -40,6 +40,9 @@ def command(
     """
     from hybridcert.cli.progress import ProgressLine
     from hybridcert.verify import verify_paths
+    from hybridcert.verify.output import print_anything
+
+    print_anything()
 
     with ProgressLine() as progress:
         checked = verify_paths(paths, jobs=jobs, progress=progress, explained=explain)

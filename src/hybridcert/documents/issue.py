@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ def compose(
     label: str,
     subject: Mapping[str, Any],
     provenance: Mapping[str, Any],
+    remarks: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return the certificate of one input as a JSON-ready mapping, verified.
 
@@ -41,6 +42,8 @@ def compose(
         Which input this is: index, digest, the base classifier's own answer.
     provenance : mapping
         Seed, digests of model and data, package version.
+    remarks : sequence of str
+        Further assumptions.
 
     Raises
     ------
@@ -60,7 +63,7 @@ def compose(
             "holds": "per input, simultaneously over the frontier",
             "statement": statement(estimate),
         },
-        "assumptions": assumptions(setting, estimate),
+        "assumptions": [*assumptions(setting, estimate), *remarks],
         "provenance": dict(provenance),
     }
     verdict = verify_document(document)

@@ -54,6 +54,10 @@ def assumptions(setting: Setting, estimate: Estimate) -> list[str]:
     still = [entry["modality"] for entry in discrete if entry["modality"] not in attacked]
     if still:
         found.append(f"Modalities without a threat stay unchanged: {', '.join(map(repr, still))}.")
+    found.append(
+        "Whatever carries no noise stays unchanged: modalities that are not listed under law, and positions "
+        "and features beyond the eligible ones."
+    )
     for entry in continuous:
         found.append(
             f"Modality {entry['modality']!r}: distances are measured where the noise is added, in "
