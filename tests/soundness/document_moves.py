@@ -96,14 +96,17 @@ def in_favour(document: Json) -> Iterator[tuple[str, Json]]:
         yield "classes", setting(document, ("claim", "classes"), claim["classes"] - 1)
     if estimate["method"] != "given":
         yield "alpha", setting(document, ("estimate", "alpha"), scaled(estimate["alpha"], 1 - 1e-9))
-        yield "samples", setting(document, ("estimate", "samples"), estimate["samples"] + 1)
+        more = setting(document, ("estimate", "samples"), estimate["samples"] + 1)
         if "successes" in estimate:
+            yield "samples", more
             yield "successes", setting(document, ("estimate", "successes"), estimate["successes"] - 1)
         else:
             counts = list(estimate["counts"])
+            index = (estimate["label_index"] + 1) % len(counts)
+            counts[index] += 1
+            yield "samples", setting(more, ("estimate", "counts"), counts)
             counts[estimate["label_index"]] -= 1
             yield "counts", setting(document, ("estimate", "counts"), counts)
-            index = (estimate["label_index"] + 1) % len(counts)
             yield "label_index", setting(document, ("estimate", "label_index"), index)
     else:
         yield "given p_lower", setting(document, ("estimate", "p_lower"), up(estimate["p_lower"]))

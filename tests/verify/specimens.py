@@ -300,7 +300,7 @@ def top_1() -> Json:
 
 
 def top_k() -> Json:
-    counts = [9000, 500, 300, 100, 50]
+    counts = [9000, 500, 300, 100, 100]
     return document(
         continuous=[_image()],
         norm=L2,

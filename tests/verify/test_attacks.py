@@ -99,7 +99,7 @@ def test_dominance_is_the_order_of_all_tests(first: list[list[int]], second: lis
     one = matrix_law(first, [1, 1, 1]).classes[0].options
     two = matrix_law(second, [1, 1, 1]).classes[0].options
     for strong, weak in itertools.product((*one, *two), repeat=2):
-        assert dominates(strong, weak) == is_worse(law_of(strong), law_of(weak))
+        assert dominates(strong, weak, METER) == is_worse(law_of(strong), law_of(weak))
 
 
 @given(rows=rows, positions=st.lists(st.integers(0, 2), min_size=3, max_size=3), d=st.integers(0, 3))
@@ -176,7 +176,7 @@ def test_listed_changes_cover_exactly_if_every_attack_is_dominated_by_position(
 
     def by_position(strong: list[Pair], weak: list[Pair]) -> bool:
         return any(
-            all(dominates(a, b) for a, b in zip(order, weak, strict=True))
+            all(dominates(a, b, METER) for a, b in zip(order, weak, strict=True))
             for order in itertools.permutations(strong, len(weak))
         )
 
@@ -200,7 +200,7 @@ def test_an_envelope_dominates_every_option(rows: list[list[int]], base: Fractio
     assert {pair for c in law.classes[:2] for pair in c.options} == set(change.envelope.pairs)
     assert all(is_worse(exact, law_of(pair)) for pair in change.envelope.pairs)
     with precision(256):
-        zero, atoms = super_position(change.envelope)
+        zero, atoms = super_position(change.envelope, METER, 1)
         assert zero.overlaps(ball(exact.get(Fraction(0), (Fraction(0),))[0]))
         for e, clean, adversarial in atoms:
             p, q = exact.get(base**e, (Fraction(0), Fraction(0)))
@@ -255,9 +255,9 @@ def test_positions_of_one_kind_may_be_exchanged_for_one_of_another():
         return Pair.of(((fmpq(p, 10), fmpq(10 - p, 10)), (fmpq(10 - p, 10), fmpq(p, 10))))
 
     strong, middle, weak = flip(1), flip(2), flip(3)
-    assert dominates(strong, middle)
-    assert dominates(middle, weak)
-    assert not dominates(weak, middle)
+    assert dominates(strong, middle, METER)
+    assert dominates(middle, weak, METER)
+    assert not dominates(weak, middle, METER)
     assert dominates_by_position(((strong, 2), (middle, 3)), ((middle, 4), (weak, 1)), METER)
     assert dominates_by_position(((strong, 1), (middle, 1)), ((weak, 1), (middle, 1)), METER)
     assert not dominates_by_position(((strong, 1), (weak, 5)), ((middle, 2),), METER)

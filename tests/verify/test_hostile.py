@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from flint import fmpq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_refusals import _tamper, specimen, text_of
 
+from hybridcert.errors import DataError
 from hybridcert.verify import Verdict, limits, verify_document, verify_text
+from hybridcert.verify.balls import precision
+from hybridcert.verify.changes import EnvelopeChange
+from hybridcert.verify.envelope import super_position
+from hybridcert.verify.estimate import check_estimate
+from hybridcert.verify.meter import Meter
+from hybridcert.verify.pairs import Pair, dominates
+from hybridcert.verify.verdict import read_certificate
 
 Json = dict[str, Any]
 
@@ -58,6 +68,19 @@ def test_broken_texts(text: str | bytes, expected: str):
 
 def test_documents_beyond_the_size_limit_are_not_parsed():
     assert "longer than" in assert_refused(verify_text(" " * (limits.DOCUMENT_BYTES + 1)))
+
+
+def test_a_repeated_key_is_found_soon_among_many():
+    keys = ",".join(f'"k{i}":0' for i in range(200_000))
+    started = time.monotonic()
+    assert "the key 'z' occurs twice" in assert_refused(verify_text(f'{{{keys},"z":0,"z":0}}'))
+    assert time.monotonic() - started < 10  # a fraction of a second
+
+
+@pytest.mark.parametrize("value", ["{}", "0", "[]", '{"a":0}'])
+def test_documents_of_too_many_values_are_not_parsed(value: str):
+    text = f"[{','.join([value] * (limits.VALUES + 1))}]"
+    assert "more than 2000000 values" in assert_refused(verify_text(text[: limits.DOCUMENT_BYTES]))
 
 
 @pytest.mark.parametrize(
@@ -174,9 +197,13 @@ WRONG: list[tuple[str, str, object, str]] = [
     ("top-1", "claim.k", 0, "claim.k: must be an integer in [1,"),
     ("top-1", "claim.classes", 1, "claim.classes: must be an integer in [2,"),
     ("top-1", "estimate.p_upper", "0", "estimate.p_upper: must be at least 1 - p_lower"),
-    ("top-k", "estimate.counts", [1, 2], "expected 5 counts with a sum of at most 10000, got 2"),
+    ("top-k", "estimate.counts", [1, 2], "expected 5 counts with a sum of 10000, got 2"),
     ("top-k", "estimate.counts.0", 9999, "with sum"),
     ("top-k", "estimate.label_index", 5, "estimate.label_index: must be an integer in [0, 4]"),
+    ("top-k", "estimate.counts.4", 50, "expected 5 counts with a sum of 10000, got 5 with sum 9950"),
+    ("uniform", "law.discrete.0.symbols", 1, "law.discrete[0].symbols: expected a string, got 1"),
+    ("edit", "law.discrete.0.symbols", "x" * 201, "symbols: at most 200 characters, got 201"),
+    ("edit", "law.discrete.0.symbol", "words", "law.discrete[0]: unknown key 'symbol'"),
     ("matrix", "law.discrete.0.rows.0", ["1", "1"], "rows[0]: expected 3 weights"),
     (
         "matrix",
@@ -332,7 +359,81 @@ def _many_samples() -> Json:
     return document
 
 
+def _bare(rows: list[list[str]], substitutions: int, change: Json) -> Json:
+    """Symbol 0 of a matrix, with so many substitutes, and one point at d = 1."""
+    document = specimen("matrix")
+    law = {"rows": rows, "substitutions": [[0, i] for i in range(1, substitutions + 1)]}
+    document["law"]["discrete"][0].update({**law, "positions": [[0, 5]]})
+    document["frontier"][0]["witnesses"] = [{**document["frontier"][0]["witnesses"][0], "change": [change]}]
+    return document
+
+
+def late_matrix(size: int) -> Json:
+    """Options whose comparison fails at the last ratio only."""
+    rows = [["1"] * size]
+    for i in range(1, size):
+        spread = [10**9 + (z - size // 2) * 1000 * (size + i) for z in range(size - 1)]
+        rows.append([str(weight) for weight in (*spread, 10**10 - i * 10**6)])
+    return _bare(rows, size - 1, {"positions": [[0, 0, 1]]})
+
+
+def flat_envelope(size: int, slopes: int, options: int) -> Json:
+    """Ratios and slopes that the first precisions cannot tell from 1."""
+    rows = [["1"] * size for _ in range(size)]
+    for j in range(1, options + 1):
+        rows[j] = [str(2**220 + i * i * j + i) for i in range(size)]
+    base = f"0x1.{'0' * 59}1p0"
+    envelope = {"base": base, "exponents": [-slopes, slopes], "d": 1}
+    return _bare(rows, options, {"envelope": envelope})
+
+
+def long_weights(size: int = 1000) -> Json:
+    """Every row has one weight of many digits, which all of its masses take on."""
+    rows = [["1" * 900 + "/" + "7" * 899 + "9", *["1"] * (size - 1)] for _ in range(size)]
+    return _bare(rows, 1, {"positions": [[0, 0, 1]]})
+
+
+def test_options_are_compared_at_the_cost_of_their_ratios():
+    works = []
+    for size, digits in ((100, 3), (200, 3), (200, 300)):
+        total = size * (10**digits + size)
+        rises = [fmpq(10**digits + 2 * z + 1, total) for z in range(size)]
+        pair, meter = Pair.of((fmpq(1, size), mass) for mass in rises), Meter(limits.WORK)
+        assert dominates(pair, pair, meter)
+        works.append(meter.spent)
+    assert 1.9 < works[1] / works[0] < 3
+    assert works[2] > 10 * works[1]
+
+
+def test_an_envelope_costs_the_lines_that_are_looked_at():
+    certificate = read_certificate(flat_envelope(60, 100, 2))
+    (change,) = certificate.points[0].witnesses[0].changes
+    assert isinstance(change, EnvelopeChange)
+    with precision(128):
+        meter = Meter(10**9)
+        super_position(change.envelope, meter, 1)
+    assert meter.spent > 2 * 201 * 60  # all ratios are open at every slope
+    with precision(2048):
+        meter = Meter(10**9)
+        super_position(change.envelope, meter, 1)
+    assert meter.spent < 2 * 201 * 10
+
+
+def test_the_tail_of_many_samples_costs_its_terms():
+    certificate = read_certificate(_many_samples())
+    meter = Meter(limits.WORK)
+    assert check_estimate(certificate, meter) == [
+        "estimate.p_lower: P(Bin(samples, p_lower) >= 5000000000) <= alpha does not hold"
+    ]
+    assert meter.spent > limits.SECOND // 10
+    with pytest.raises(DataError, match="s of work"):
+        check_estimate(certificate, Meter(limits.SECOND // 10))
+
+
 HEAVY: list[Any] = [
+    long_weights,
+    pytest.param(functools.partial(late_matrix, 250), marks=pytest.mark.slow),
+    pytest.param(functools.partial(flat_envelope, 700, 10_000, 60), marks=pytest.mark.slow),
     _long_uniform,
     _prime_synonyms,
     _wide_envelope,

@@ -15,7 +15,7 @@ from test_refusals import FOLDER, specimen, text_of
 
 from hybridcert.cli.main import main
 from hybridcert.errors import DataError
-from hybridcert.verify import verify_paths
+from hybridcert.verify import limits, verify_paths
 from hybridcert.verify.__main__ import main as stand_alone
 
 WITHOUT = "import sys\nsys.modules['numpy'] = sys.modules['scipy'] = None\n"
@@ -80,6 +80,45 @@ def test_overlong_lines_are_skipped_not_kept(tmp_path: Path):
     first, second = verify_paths([path])
     assert first.verdict.reasons == ("document: longer than 16777216 bytes",)
     assert (second.place, second.verdict.ok) == ("line 2", True)
+
+
+def test_lists_of_too_many_documents_are_one_refusal(tmp_path: Path):
+    path = tmp_path / "list.json"
+    path.write_text(f"[{','.join(['0'] * (limits.ENTRIES + 1))}]", encoding="utf-8")
+    (found,) = verify_paths([path])
+    assert found.verdict.reasons == (
+        "document: a list has at most 100000 certificates, got 100001; use a *.jsonl file",
+    )
+
+
+def test_lines_that_hold_nothing_share_their_verdict(tmp_path: Path):
+    checked = verify_paths([write(tmp_path / "nothing.jsonl", *["0"] * 300)], jobs=2)
+    assert {id(found.verdict) for found in checked} == {id(checked[0].verdict)}
+    assert checked[-1].place == "line 300"
+
+
+@pytest.mark.slow
+def test_files_without_end_are_refused(tmp_path: Path):
+    path = tmp_path / "many.jsonl"
+    path.write_text("0\n" * (limits.DOCUMENTS + 1), encoding="utf-8")
+    with pytest.raises(DataError, match="more than 1000000 certificates"):
+        verify_paths([path])
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+@pytest.mark.parametrize("command", [["hybridcert", "verify", "--explain"], ["hybridcert.verify"]])
+def test_any_standard_output_will_do(tmp_path: Path, encoding: str, command: list[str]):
+    named = {**specimen("mahalanobis"), "input": {"index": "ключ"}}
+    path = write(tmp_path / "some.jsonl", json.dumps(named), line("given", ключ=1))
+    done = subprocess.run(
+        [sys.executable, "-m", *command, str(path)],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+        timeout=120,
+    )
+    assert (done.returncode, done.stderr) == (1, b"")
+    assert rb"document: unknown key '\u043a" in done.stdout
+    assert done.stdout.splitlines()[-1] == b"1 of 2 certificates hold"
 
 
 def test_unreadable_files_are_refused_not_raised(tmp_path: Path):

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from hybridcert.errors import DataError
+from hybridcert.verify.output import print_anything
 from hybridcert.verify.paths import verify_paths
 
 _SHOWN = 20
@@ -22,6 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("paths", nargs="+", metavar="PATH", help="*.json, *.jsonl or a run directory")
     parser.add_argument("--jobs", type=int, default=None, metavar="N", help="processes, default one per core")
     options = parser.parse_args(arguments)
+    print_anything()
     if options.jobs is not None and options.jobs < 1:
         parser.error(f"--jobs must be an integer >= 1, got {options.jobs}")
     try:

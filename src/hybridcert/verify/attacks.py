@@ -14,7 +14,7 @@ from hybridcert.verify.meter import Meter
 from hybridcert.verify.pairs import Pair, dominates
 from hybridcert.verify.threats import DiscreteThreat
 
-_COMPARISON_UNITS: Final = 100  # work to compare two options
+_COMPARISON_UNITS: Final = 20  # work to compare two options, besides that at their ratios
 
 Multiset = tuple[tuple[Pair, int], ...]
 """How many positions take which pair of laws; each pair once."""
@@ -102,7 +102,7 @@ def _attack(law: PositionLaw, threat: DiscreteThreat) -> _Attack:
             if c.options not in best:
                 distinct = tuple(dict.fromkeys(c.options))
                 meter.spend(_COMPARISON_UNITS * len(distinct) ** 2)
-                best[c.options] = _maximal(distinct)
+                best[c.options] = _maximal(distinct, meter)
             key = (c.bit, best[c.options])
             groups[key] = groups.get(key, 0) + c.positions
     room: list[int] = []
@@ -113,7 +113,7 @@ def _attack(law: PositionLaw, threat: DiscreteThreat) -> _Attack:
             room.append(free)
     meter.spend(_COMPARISON_UNITS * len(elements) ** 2)
     pairs = [element.pair for element in elements]
-    stronger = [[dominates(strong, weak) for weak in pairs] for strong in pairs]
+    stronger = [[dominates(strong, weak, meter) for weak in pairs] for strong in pairs]
     above = [
         [
             j
@@ -131,11 +131,11 @@ def _attack(law: PositionLaw, threat: DiscreteThreat) -> _Attack:
     return _Attack(ordered, tuple(room), meter.spent)
 
 
-def _maximal(options: Sequence[Pair]) -> tuple[Pair, ...]:
+def _maximal(options: Sequence[Pair], meter: Meter) -> tuple[Pair, ...]:
     kept = []
     for i, pair in enumerate(options):
-        others = ((j, other) for j, other in enumerate(options) if j != i and dominates(other, pair))
-        if not any(j < i or not dominates(pair, other) for j, other in others):
+        others = ((j, other) for j, other in enumerate(options) if j != i and dominates(other, pair, meter))
+        if not any(j < i or not dominates(pair, other, meter) for j, other in others):
             kept.append(pair)
     return tuple(kept)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from typing import Final
 
 from flint import arb, fmpq
@@ -10,6 +11,7 @@ from flint import arb, fmpq
 from hybridcert.verify.balls import precision
 
 _STRIDE: Final = 16  # terms between two looks at what is left
+_TERM_UNITS: Final = 10  # work for a term, at 128 bits
 
 
 @functools.lru_cache(maxsize=8192)
@@ -36,6 +38,19 @@ def upper_tail(k: int, n: int, p: fmpq, bits: int) -> arb:
         if k >= n * p:
             return _terms(k, n, p, bits)
         return 1 - _terms(n - k + 1, n, 1 - p, bits)
+
+
+def tail_units(k: int, n: int, p: fmpq, bits: int) -> int:
+    """Return about how much work `upper_tail` takes: the terms to sum until the rest is negligible."""
+    if not 0 < k < n or not 0 < p < 1:
+        return _TERM_UNITS
+    if k < n * p:
+        k, p = n - k + 1, 1 - p
+    spread = 1.4 * bits * n * float(p) * float(1 - p)  # a normal tail this far out, squared, is below 2^-bits
+    ratio = float(p / (1 - p) * fmpq(n - k, k + 1))
+    falling = 0.7 * bits / -math.log(ratio) if 0 < ratio < 1 else math.inf
+    terms = min(n - k, math.sqrt(spread) + bits, falling + _STRIDE)
+    return int((1 + terms) * (_TERM_UNITS + bits // 128))
 
 
 def lower_tail(k: int, n: int, p: fmpq, bits: int) -> arb:

@@ -21,8 +21,7 @@ from hybridcert.verify.meter import Meter
 from hybridcert.verify.pairs import Pair, dominates
 from hybridcert.verify.threats import DiscreteThreat, changed_positions
 
-_STEP_UNITS: Final = 10  # work for a look at one listed change, and to compare two options
-_COMPARISON_UNITS: Final = 100
+_STEP_UNITS: Final = 10  # work for a look at one listed change, or at a pair of options
 
 
 def uncovered(
@@ -154,6 +153,6 @@ def dominates_by_position(strong: Multiset, weak: Multiset, meter: Meter) -> boo
     capacity = dict(strong)
     if all(n <= capacity.get(pair, 0) for pair, n in weak):
         return True
-    meter.spend(_COMPARISON_UNITS * len(strong) * len(weak))
-    edges = [[j for j, (pair, _) in enumerate(strong) if dominates(pair, other)] for other, _ in weak]
+    meter.spend(_STEP_UNITS * len(strong) * len(weak))
+    edges = [[j for j, (pair, _) in enumerate(strong) if dominates(pair, other, meter)] for other, _ in weak]
     return all(edges) and largest_flow([n for _, n in weak], [n for _, n in strong], edges, meter) == need

@@ -17,12 +17,14 @@ def parse(text: str | bytes, most: int = limits.DOCUMENT_BYTES) -> object:
     Raises
     ------
     DataError
-        If the text is no such JSON, not UTF-8, too long or too deeply nested.
+        If the text is no such JSON, not UTF-8, too long, of too many values or too deeply nested.
     """
     if len(text) > most:
         raise DataError(f"the document is longer than {most} bytes")
     try:
         decoded = text if isinstance(text, str) else text.decode("utf-8")
+        if sum(map(decoded.count, ",[{")) > limits.VALUES:  # before any of them takes memory
+            raise DataError(f"the document has more than {limits.VALUES} values")
         return json.loads(
             decoded,
             object_pairs_hook=_object,
@@ -77,9 +79,11 @@ def _plain(value: object, depth: int) -> object:
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise DataError(f"the key {shown(twice)} occurs twice")
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise DataError(f"the key {shown(key)} occurs twice")
+            seen.add(key)
     return found
 
 

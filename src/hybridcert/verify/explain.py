@@ -7,12 +7,19 @@ from typing import Final
 
 from hybridcert.errors import DataError
 from hybridcert.verify.certificate import Certificate, Point
-from hybridcert.verify.decimals import shown_down
+from hybridcert.verify.decimals import shown_down, shown_up
 from hybridcert.verify.limits import PRECISIONS
+from hybridcert.verify.noise import noise_lines
 from hybridcert.verify.verdict import Verdict, read_certificate
 from hybridcert.verify.words import attack, cleaned, contract, counted, quoted
 
-_NORMS: Final = {"l2": "l2 norm", "l1": "l1 norm", "mahalanobis": "norm √Σ(δ_j/σ_j)² over all noisy features"}
+_NORMS: Final = {
+    "l2": "l2 norm is at most the radius, in {}",
+    "l1": "l1 norm is at most the radius, in {}",
+    "mahalanobis": (
+        "norm √Σ(δ_j/σ_j)² over all noisy features is at most the radius, measured in noise scales σ_j"
+    ),
+}
 
 
 def explain(document: Mapping[str, object], verdict: Verdict) -> list[str]:
@@ -33,8 +40,12 @@ def explain(document: Mapping[str, object], verdict: Verdict) -> list[str]:
     except DataError:
         return [*lines, "The document cannot be read, so there is nothing to explain."]
     verb = "Guaranteed at every certified budget" if verdict.ok else "Claimed, not proven"
-    lines += [f"{verb}: {_claim(certificate)}", f"  for the input {_input(document)}."]
+    word = "clean score" if certificate.estimate.alpha is None else "counts"
     lines += [
+        f"{verb}: {_claim(certificate)}",
+        f"  for the input {_input(document)}, given the {word} and the noise that the document states.",
+        "The score is smoothed with this noise:",
+        *(f"  {line}" for line in noise_lines(_section(document, "law"))),
         "Against any adversary who makes all of these changes at once:",
         *_adversary(certificate, document),
     ]
@@ -83,10 +94,8 @@ def _adversary(certificate: Certificate, document: Mapping[str, object]) -> list
     law, threat = _section(document, "law"), _section(document, "threat")
     names = {part: [quoted(entry["modality"]) for entry in law[part]] for part in ("discrete", "continuous")}  # type: ignore[attr-defined]
     if norm != "none":
-        unit = threat["continuous"].get("unit")  # type: ignore[attr-defined]
-        in_unit = f", in {quoted(unit)}" if unit is not None else ""
-        changed = " and ".join(names["continuous"])
-        lines.append(f"  In {changed} any change whose {_NORMS[norm]} is at most the radius{in_unit}.")
+        size = _NORMS[norm].format(quoted(threat["continuous"].get("unit")))  # type: ignore[attr-defined]
+        lines.append(f"  In {' and '.join(names['continuous'])} any change whose {size}.")
     threatened = {quoted(modality.law.modality) for modality in certificate.modalities}
     still = [name for name in names["discrete"] if name not in threatened]
     still += names["continuous"] if norm == "none" else []
@@ -111,7 +120,7 @@ def _point(certificate: Certificate, point: Point) -> str:
 
 def _confidence(certificate: Certificate, document: Mapping[str, object]) -> list[str]:
     estimate = certificate.estimate
-    score = f"that the clean score is at least {shown_down(estimate.p_lower)}"
+    score = f"that the clean score is at least {shown_down(estimate.p_lower)}{_rival(certificate)}"
     if estimate.alpha is None:
         return [
             f"No confidence is stated: {score} is asserted by whoever issued the document.",
@@ -121,9 +130,22 @@ def _confidence(certificate: Certificate, document: Mapping[str, object]) -> lis
     samples = counted(estimate.samples, "noisy sample")
     return [
         f"With confidence {confidence} over the draw of {samples}, which proves {score}.",
-        "It holds for all budgets above at once, and for this input alone:",
-        "over many inputs, a share of up to 1 - confidence of such statements may be wrong.",
+        "The counts are the issuer's word: verification proves what follows from them, not that they were",
+        "drawn independently, from this noise, for this input, after its label and the threshold were fixed.",
+        "It holds for all budgets above at once, and for this input alone: over many inputs, the expected",
+        "share of such statements that are wrong is at most 1 - confidence; the share met can be larger.",
     ]
+
+
+def _rival(certificate: Certificate) -> str:
+    """Return what is known of the labels that the claimed one has to beat."""
+    claim, estimate = certificate.claim, certificate.estimate
+    if claim.kind == "score":
+        return ""
+    if estimate.p_upper is None:
+        return f" and those of all other labels together at most {shown_up(1 - estimate.p_lower)}"
+    which = "the largest one" if claim.k == 1 else f"number {claim.k}"
+    return f" and {which} among those of the other labels at most {shown_up(estimate.p_upper)}"
 
 
 def _checks(certificate: Certificate) -> list[str]:
@@ -131,11 +153,11 @@ def _checks(certificate: Certificate) -> list[str]:
     lines = [
         "Everything was recomputed from the document alone, without the code that issued it:",
         f"in exact rationals and in balls around the exact values, of up to {PRECISIONS[-1]} bits.",
-        f"Every attack within the budgets is no worse than one listed; there are {witnesses} of these.",
-        "At each of them the dual bound D(log t) proves what is said, whatever the classifier.",
+        f"Every attack within the budgets is no worse than what is listed ({counted(witnesses, 'change')}).",
+        "At each of these the dual bound D(log t) proves what is said, whatever the classifier.",
     ]
     if certificate.estimate.alpha is not None:
-        lines.append("The binomial tail of the counts proves the clean score.")
+        lines.append("Given the counts, a binomial tail proves the clean score.")
     return lines
 
 
@@ -150,6 +172,8 @@ def _limits(certificate: Certificate) -> list[str]:
     ]
     if certificate.estimate.alpha is None:
         lines.append("The clean score is an assertion: if it is wrong, so is everything else.")
+    else:
+        lines.append("Counts that were made up, or chosen among several draws, prove nothing.")
     return lines
 
 

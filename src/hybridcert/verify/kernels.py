@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,12 +12,11 @@ from flint import fmpq
 
 from hybridcert.errors import DataError
 from hybridcert.verify import limits
+from hybridcert.verify.matrix import Options, matrix_options
 from hybridcert.verify.memory import Kept
 from hybridcert.verify.meter import Meter
 from hybridcert.verify.pairs import Pair
-from hybridcert.verify.reals import count, items, real, real_in, section, shown, text
-
-_ONE: Final = fmpq(1)
+from hybridcert.verify.reals import count, items, real_in, section, shown, text
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +39,7 @@ class PositionLaw:
     kernel: str
     classes: tuple[PositionClass, ...]
     work: int
+    symbols: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,7 @@ class DeletionLaw:
     modality: str
     beta: fmpq
     length: int | None
+    symbols: str | None = None
 
 
 DiscreteLaw = PositionLaw | DeletionLaw
@@ -69,15 +70,18 @@ def _discrete_law(canonical: str, where: str) -> DiscreteLaw:
     value = json.loads(canonical)
     kernel = value.get("kernel")
     if kernel == "deletion":
-        law = section(value, where, required=("modality", "kernel", "beta", "length"))
+        law = section(value, where, required=("modality", "kernel", "beta", "length"), optional=("symbols",))
         most = limits.SYMBOLS
         length = None if law["length"] is None else count(law["length"], f"{where}.length", most=most)
-        return DeletionLaw(text(law["modality"], f"{where}.modality"), _rate(law["beta"], where), length)
+        name = text(law["modality"], f"{where}.modality")
+        return DeletionLaw(name, _rate(law["beta"], where), length, _symbols(law, where))
     if not isinstance(kernel, str) or kernel not in _KERNELS:
         known = ", ".join((*_KERNELS, "deletion"))
         raise DataError(f"{where}.kernel: unknown kernel {shown(kernel)}; known: {known}")
     parameters, reader = _KERNELS[kernel]
-    law = section(value, where, required=("modality", "kernel", "positions", *parameters))
+    required = ("modality", "kernel", "positions", *parameters)
+    law = section(value, where, required=required, optional=("symbols",))
+    name, symbols = text(law["modality"], f"{where}.modality"), _symbols(law, where)
     meter = Meter(limits.LAW_WORK)
     options = reader(law, where, meter)
     classes, total = [], 0
@@ -94,14 +98,21 @@ def _discrete_law(canonical: str, where: str) -> DiscreteLaw:
             raise DataError(f"{where}: more than {limits.OPTIONS} options")
         bit = found[0] if kernel == "flips" and isinstance(found[0], int) else None
         classes.append(PositionClass(pairs, positions, bit))
-    return PositionLaw(text(law["modality"], f"{where}.modality"), kernel, tuple(classes), meter.spent)
+    return PositionLaw(name, kernel, tuple(classes), meter.spent, symbols)
 
 
-_CLASS_UNITS: Final = 200  # work for a class, an option of it, and an outcome of a matrix
+_CLASS_UNITS: Final = 200  # work for a class, and for an option of it
 _OPTION_UNITS: Final = 200
-_OUTCOME_UNITS: Final = 50
 
-Options = Callable[[object, str], tuple[Pair, ...]]
+
+def _symbols(law: Mapping[str, object], where: str) -> str | None:
+    """Read what a symbol is, where the document says so."""
+    if law.get("symbols") is None:
+        return None
+    symbols, most = text(law["symbols"], f"{where}.symbols"), limits.SYMBOL_CHARACTERS
+    if len(symbols) > most:
+        raise DataError(f"{where}.symbols: at most {most} characters, got {len(symbols)}")
+    return symbols
 
 
 def _rate(value: object, where: str) -> fmpq:
@@ -187,65 +198,6 @@ def _overlap(size: int, other: int, both: int) -> Pair:
     return Pair.of((shared, (fmpq(size - both, size), fmpq(0)), (fmpq(0), fmpq(other - both, other))))
 
 
-def _matrix(law: Mapping[str, object], where: str, meter: Meter) -> Options:
-    rows = _rows(law["rows"], f"{where}.rows")
-    allowed = _substitutes(law["substitutions"], f"{where}.substitutions", len(rows))
-    found: dict[int, tuple[Pair, ...]] = {}  # the classes of one law, each computed once
-    widest = max(int(weight.q).bit_length() for row in rows for weight in row)
-
-    def options(value: object, at: str) -> tuple[Pair, ...]:
-        symbol = count(value, at, most=len(rows) - 1)
-        if symbol not in found:
-            meter.spend(_OUTCOME_UNITS * len(allowed(symbol)) * len(rows) * (1 + widest // 500))
-            found[symbol] = tuple(
-                Pair.of(zip(rows[symbol], rows[substitute], strict=True)) for substitute in allowed(symbol)
-            )
-        return found[symbol]
-
-    return options
-
-
-def _rows(value: object, where: str) -> tuple[tuple[fmpq, ...], ...]:
-    """Read a square matrix of weights and divide every row by its sum."""
-    size = len(items(value, where, most=limits.MATRIX_ROWS))
-    rows = []
-    for index, entry in enumerate(items(value, where, most=limits.MATRIX_ROWS)):
-        weights = [
-            real(weight, f"{where}[{index}][{column}]")
-            for column, weight in enumerate(items(entry, f"{where}[{index}]", most=limits.MATRIX_ROWS))
-        ]
-        total = fmpq(0)
-        for weight in weights:
-            total = total + weight
-            if int(total.q).bit_length() > limits.MATRIX_BITS:
-                raise DataError(f"{where}[{index}]: the sum has more than {limits.MATRIX_BITS} bits")
-        if len(weights) != size or min(weights) < 0 or total == 0:
-            raise DataError(f"{where}[{index}]: expected {size} weights >= 0 that are not all 0")
-        rows.append(tuple(weight / total for weight in weights))
-    if not rows:
-        raise DataError(f"{where}: expected at least one row")
-    return tuple(rows)
-
-
-def _substitutes(value: object, where: str, size: int) -> Callable[[int], Sequence[int]]:
-    """Read which symbols may replace which, as a function from a symbol to its substitutes in order."""
-    if value == "all":
-        return lambda symbol: [other for other in range(size) if other != symbol]
-    allowed: dict[int, set[int]] = {}
-    for index, entry in enumerate(items(value, where, most=size * size)):
-        at = f"{where}[{index}]"
-        found = items(entry, at, most=2)
-        if len(found) != 2:
-            raise DataError(f"{at}: expected [x, x'], got {len(found)} entries")
-        clean, other = (count(symbol, f"{at}[{side}]", most=size - 1) for side, symbol in enumerate(found))
-        if clean == other:
-            raise DataError(f"{at}: a symbol is no substitute for itself, got {clean}")
-        if other in allowed.setdefault(clean, set()):
-            raise DataError(f"{at}: the substitution [{clean}, {other}] occurs twice")
-        allowed[clean].add(other)
-    return lambda symbol: sorted(allowed.get(symbol, ()))
-
-
 _KERNELS: Final[dict[str, tuple[tuple[str, ...], Callable[[Mapping[str, object], str, Meter], Options]]]] = {
     "uniform": (("beta",), _uniform),
     "fields": ((), _fields),
@@ -253,5 +205,5 @@ _KERNELS: Final[dict[str, tuple[tuple[str, ...], Callable[[Mapping[str, object],
     "absorbing": (("beta",), _absorbing),
     "flips": (("p_plus", "p_minus"), _flips),
     "synonyms": ((), _synonyms),
-    "matrix": (("rows", "substitutions"), _matrix),
+    "matrix": (("rows", "substitutions"), matrix_options),
 }

@@ -10,8 +10,16 @@ from typing import Final
 
 DOCUMENT_BYTES: Final = 16 * 2**20
 """One document: a line of a ``*.jsonl`` file, or an entry of a ``*.json`` list."""
-FILE_BYTES: Final = 64 * 2**20
+FILE_BYTES: Final = 32 * 2**20
 """A ``*.json`` file, which is read as a whole; ``*.jsonl`` files are read line by line and may be longer."""
+VALUES: Final = 2_000_000
+"""Values in a document or ``*.json`` file: parsed, the smallest of them take 50 times their bytes."""
+ENTRIES: Final = 100_000
+"""Documents in the list of a ``*.json`` file."""
+DOCUMENTS: Final = 1_000_000
+"""Documents verified in one go, each of which leaves a verdict behind."""
+SYMBOL_CHARACTERS: Final = 200
+"""Characters of the text that says what a symbol is."""
 READ_BYTES: Final = 2**20
 """A block of a file whose lines are counted."""
 DEPTH: Final = 32
@@ -54,7 +62,7 @@ LAWS_IN_CHANGE: Final = 1_000
 
 SECOND: Final = 10_000_000
 """Units of work in about a second."""
-LAW_WORK: Final = 10 * SECOND
+LAW_WORK: Final = 20 * SECOND
 """Work to read the laws of one document."""
 PRODUCT_WORK: Final = 20 * SECOND
 """Work to build one spectrum."""

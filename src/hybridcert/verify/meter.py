@@ -6,6 +6,11 @@ from hybridcert.errors import DataError
 from hybridcert.verify import limits
 
 
+def rational_units(bits: int) -> int:
+    """Return the work of one operation on rationals of that many bits."""
+    return 5 + bits // 8 + bits**2 // 100_000
+
+
 class Meter:
     """Counts units of about a tenth of a microsecond, and refuses to go beyond a limit.
 

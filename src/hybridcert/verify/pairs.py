@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import bisect
 import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from flint import fmpq
 
 from hybridcert.errors import DataError
+from hybridcert.verify.meter import Meter, rational_units
 
 _ratio = operator.itemgetter(0)
+_LOOKS: Final = 5  # operations at a ratio of the stronger pair
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,7 @@ class Pair:
     zero: fmpq
     sums: tuple[tuple[fmpq, fmpq], ...]  # clean and adversarial masses of the lowest ratios, from 0 upwards
     key: int  # the hash, computed once: pairs are looked up far more often than made
+    bits: int  # of the longest numerator or denominator in ``atoms`` and ``sums``
 
     def __hash__(self) -> int:
         return self.key
@@ -55,21 +58,29 @@ class Pair:
         sums = [(zero, fmpq(0))]
         for _, p, q in atoms:
             sums.append((sums[-1][0] + p, sums[-1][1] + q))
-        parts = (number for ratio, p, _ in atoms for number in (ratio.p, ratio.q, p.p, p.q))
-        return Pair(tuple(atoms), zero, tuple(sums), hash(tuple(int(number) for number in parts)))
-
-    def missed(self, t: fmpq) -> fmpq:
-        """H(t) = Σ_z max(t P(z) − Q(z), 0), for t >= 0."""
-        below = bisect.bisect_left(self.atoms, t, key=_ratio)
-        clean, adversarial = self.sums[below]
-        return t * clean - adversarial
+        numbers = (*(ratio for ratio, _, _ in atoms), *(mass for masses in sums for mass in masses))
+        parts = tuple(int(part) for number in numbers for part in (number.p, number.q))
+        bits = max(part.bit_length() for part in parts)
+        return Pair(tuple(atoms), zero, tuple(sums), hash(parts), bits)
 
 
-def dominates(strong: Pair, weak: Pair) -> bool:
+def dominates(strong: Pair, weak: Pair, meter: Meter) -> bool:
     """Say whether every test is at least as good for the adversary under ``strong`` as under ``weak``.
 
-    That is H_strong(t) >= H_weak(t) for all t >= 0. Between two neighbouring ratios of ``strong`` its H is a
-    straight line and that of ``weak`` is convex, so the difference is smallest at those ratios or at t = 0,
-    where both vanish; beyond the largest one the slope of ``strong`` is 1, which no H exceeds.
+    That is H_strong(t) >= H_weak(t) for all t >= 0, H(t) = Σ_z max(t P(z) − Q(z), 0). Between two
+    neighbouring ratios of ``strong`` its H is a straight line and that of ``weak`` is convex, so the
+    difference is smallest at those ratios or at t = 0, where both vanish; beyond the largest one the slope
+    of ``strong`` is 1, which no H exceeds. The ratios that are looked at are counted on ``meter``.
     """
-    return all(strong.missed(ratio) >= weak.missed(ratio) for ratio, _, _ in strong.atoms)
+    atoms, at, looks = weak.atoms, 0, 0
+    holds = True
+    for (ratio, _, _), (clean, adversarial) in zip(strong.atoms, strong.sums, strict=False):
+        while at < len(atoms) and atoms[at][0] < ratio:
+            at += 1
+        looks += 1
+        weak_clean, weak_adversarial = weak.sums[at]
+        if ratio * clean - adversarial < ratio * weak_clean - weak_adversarial:
+            holds = False
+            break
+    meter.spend((_LOOKS * looks + at) * rational_units(max(strong.bits, weak.bits)))
+    return holds

@@ -6,6 +6,7 @@ import collections
 import concurrent.futures
 import concurrent.futures.process
 import contextlib
+import dataclasses
 import functools
 import itertools
 import multiprocessing
@@ -23,6 +24,7 @@ from hybridcert.verify.verdict import Verdict, verify_document
 
 RUN_FILE: Final = "certificates.jsonl"
 _CHUNK: Final = 64  # documents sent to a process at a time
+_ALIKE: Final = 1024  # different verdicts on unreadable documents that are looked for among later ones
 _FEW: Final = 256  # up to so many documents no process is worth starting
 
 Progress = Callable[[str, int, int], None]
@@ -85,13 +87,18 @@ def verify_paths(
     Raises
     ------
     DataError
-        If a path does not exist, cannot be read or holds no certificate.
+        If a path does not exist, cannot be read or holds no certificate, or if there are too many.
     """
     files = [file for path in paths for file in _files(Path(path))]
     total = _lines_in(files) if progress is not None else 0
     checked: list[Checked] = []
+    alike: dict[Verdict, Verdict] = {}  # what is no certificate takes few bytes: it must not leave many
     check = functools.partial(check_source, explained=explained)
     for found in _checked(_sources(files), check, jobs or os.cpu_count() or 1):
+        if len(checked) == limits.DOCUMENTS:
+            raise DataError(f"more than {limits.DOCUMENTS} certificates; verify fewer files at a time")
+        if found.verdict.summary is None and len(alike) < _ALIKE:
+            found = dataclasses.replace(found, verdict=alike.setdefault(found.verdict, found.verdict))
         checked.append(found)
         if progress is not None:
             progress("verifying certificates", len(checked), total)
@@ -180,6 +187,9 @@ def _entries(file: Path) -> Iterator[Source]:
     except DataError as error:
         value = _Broken(str(error))
     if isinstance(value, list):
+        if len(value) > limits.ENTRIES:
+            reason = f"a list has at most {limits.ENTRIES} certificates, got {len(value)}; use a *.jsonl file"
+            value = [_Broken(reason)]
         for index, entry in enumerate(value):
             yield Source(str(file), f"entry {index}", entry)
     else:

@@ -158,8 +158,8 @@ class _Product:
         for envelope in layout.envelopes:
             if envelope.times:
                 slopes = envelope.highest - envelope.lowest + 1
-                self._meter.spend(_MASS_UNITS * self._scale * slopes * (1 + len(envelope.pairs)))
-                zero, lines = super_position(envelope)
+                self._meter.spend(_MASS_UNITS * self._scale * slopes)
+                zero, lines = super_position(envelope, self._meter, _MASS_UNITS * self._scale)
                 direction = exponents(envelope.base, layout.basis)
                 kept = kept * (1 - zero) ** envelope.times
                 along = [(tuple(e * x for x in direction), p, q) for e, p, q in lines]

@@ -103,9 +103,9 @@ def _estimate(value: object, claim: Claim) -> Estimate:
         samples = count(found["samples"], "estimate.samples", least=1, most=limits.SAMPLES)
         entries = items(found["counts"], "estimate.counts", most=limits.LABELS)
         counts = tuple(count(n, f"estimate.counts[{i}]", most=samples) for i, n in enumerate(entries))
-        if len(counts) != claim.classes or sum(counts) > samples:
+        if len(counts) != claim.classes or sum(counts) != samples:
             raise DataError(
-                f"estimate.counts: expected {claim.classes} counts with a sum of at most {samples}, "
+                f"estimate.counts: expected {claim.classes} counts with a sum of {samples}, "
                 f"got {len(counts)} with sum {sum(counts)}"
             )
         return Estimate(

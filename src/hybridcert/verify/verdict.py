@@ -103,8 +103,11 @@ def _read(document: object) -> Certificate:
 
 
 def _check(certificate: Certificate) -> list[str]:
-    reasons = check_estimate(certificate)
     meter = Meter(limits.WORK)
+    try:
+        reasons = check_estimate(certificate, meter)
+    except DataError as error:
+        return [_one_line(f"estimate: {error}")]
     failed = 0
     for index in range(len(certificate.points)):
         try:
