@@ -126,6 +126,25 @@ def test_several_runner_ups_are_bounded_together():
     assert run.abstained.dtype == np.bool_
 
 
+def test_a_bound_that_is_a_float_itself_is_issued_whole():
+    """With five symbols and ratio 16, V = p − 3/4 exactly: no ball decides that, only rationals do."""
+
+    class Always(WordsAndNumbers):
+        def predict_encoded(self, batch):
+            return np.ones(len(batch["text"]), dtype=np.intp)
+
+    smoothed = hc.SmoothedClassifier(Always(), noise={"text": hc.RandomizedResponse(16.0)})
+    rules = {"samples": 20, "alpha": 0.125, "seed": 0, "threshold": 0.1, "label": 1}
+    run = smoothed.certify(X, threat=hc.Fields(1), **rules)
+    document = next(iter(run.certificates()))
+    tie = Fraction(float.fromhex(document["estimate"]["p_lower"])) - Fraction(3, 4)
+    assert Fraction(float.fromhex(document["frontier"][1]["p_adv"])) == tie
+    for point in document["frontier"]:
+        moved = copy.deepcopy(document)
+        moved["frontier"] = [dict(point, p_adv=math.nextafter(float.fromhex(point["p_adv"]), 1.0).hex())]
+        assert not verify_document(moved).ok
+
+
 @given(st.fractions(0, 2).filter(lambda f: f > 0), st.integers(-40, 40))
 def test_float_below_is_the_largest_float_below(value, exponent):
     exact = value * Fraction(2) ** exponent

@@ -20,11 +20,12 @@ from hybridcert.documents.claims import Claim, ScoreAbove, TopK
 from hybridcert.documents.evidence import Estimate, JointCandidate, PointEvidence, Setting
 from hybridcert.documents.exact import float_below, hexadecimal, largest_float, least_float
 from hybridcert.errors import CertificateError
-from hybridcert.verify.balls import above, precision
+from hybridcert.verify.balls import above, not_below, precision
 from hybridcert.verify.binomial import upper_tail
-from hybridcert.verify.duality import dual_value
+from hybridcert.verify.duality import dual_value, exact_tie
 from hybridcert.verify.estimate import tail_at_most
-from hybridcert.verify.laws import spectrum_of
+from hybridcert.verify.laws import factors_of, read_changes, spectrum_of, threatened
+from hybridcert.verify.limits import PRECISIONS
 
 _BITS = 256
 """Precision of the balls; what is written here is decided again by the verifier."""
@@ -108,8 +109,7 @@ def _scores(setting: Setting, estimate: Estimate) -> list[fmpq]:
 def _point(setting: Setting, scores: Sequence[fmpq], point: PointEvidence) -> dict[str, Any]:
     proofs = [_Proof(setting, candidate) for candidate in point.attack.candidates]
     at_zero = [[proof.witness_at_zero(p) for p in scores] for proof in proofs]
-    values = [proof.dual(u[0], scores[0], fmpq(0)) for proof, u in zip(proofs, at_zero, strict=True)]
-    p_adv = max(0.0, min(float_below(value) for value in values))
+    p_adv = max(0.0, min(proof.value(u[0], scores[0]) for proof, u in zip(proofs, at_zero, strict=True)))
     _cross_check(proofs, at_zero, scores, fmpq(0))
     log_t: list[list[Witness] | None] = [None] * len(proofs)
     radius: float | None = None
@@ -161,6 +161,19 @@ class _Proof:
         ratios = self._spectrum.log_ratio
         atom = float(ratios[np.abs(ratios - found).argmin()])
         return atom if self.dual(atom, p, fmpq(0)) >= self.dual(found, p, fmpq(0)) else found
+
+    def value(self, log_t: Witness, p: fmpq) -> float:
+        """Return the largest float64 that D(log t; 0, p) is proven to reach."""
+        below = float_below(self.dual(log_t, p, fmpq(0)))
+        following = math.nextafter(below, math.inf)
+        reached = not_below(lambda bits: self.dual(log_t, p, fmpq(0), bits), exact(following))
+        if reached is None and log_t is not None:  # a tie, which no ball decides
+            law, change, threat = self._sections
+            modalities = threatened(law, threat)
+            factors = factors_of(modalities, read_changes(change, modalities, "change"))
+            rational = exact_tie(factors, exact(log_t), p, PRECISIONS[-1])
+            reached = rational is not None and rational >= exact(following)
+        return following if reached else below
 
     def dual(self, log_t: Witness, p: fmpq, shift: fmpq, bits: int = _BITS) -> arb:
         """Return D(log t; shift, p)."""
