@@ -127,13 +127,13 @@ def test_several_runner_ups_are_bounded_together():
 
 
 def test_a_bound_that_is_a_float_itself_is_issued_whole():
-    """With five symbols and ratio 16, V = p − 3/4 exactly: no ball decides that, only rationals do."""
+    """With three symbols and ratio 10, V = p − 3/4 exactly: no ball decides that, only rationals do."""
 
     class Always(WordsAndNumbers):
         def predict_encoded(self, batch):
             return np.ones(len(batch["text"]), dtype=np.intp)
 
-    smoothed = hc.SmoothedClassifier(Always(), noise={"text": hc.RandomizedResponse(16.0)})
+    smoothed = hc.SmoothedClassifier(Always(), noise={"text": hc.RandomizedResponse(10.0)})
     rules = {"samples": 20, "alpha": 0.125, "seed": 0, "threshold": 0.1, "label": 1}
     run = smoothed.certify(X, threat=hc.Fields(1), **rules)
     document = next(iter(run.certificates()))
