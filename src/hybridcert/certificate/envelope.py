@@ -24,7 +24,7 @@ from hybridcert.certificate.spectrum import LikelihoodSpectrum
 _ATOMS = 4096  # of n copies together, about
 _FEWEST, _MOST = 24, 256  # slopes
 
-_NEAR = 1e-12  # options whose H is this close to the largest, relative to the slope, are compared exactly
+_NEAR = 1e-12  # an option whose H/t is this close to the largest, per atom summed, is compared exactly
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -93,10 +93,11 @@ def _heights(options: Sequence[ChannelPair], slopes: Sequence[Fraction]) -> list
     options = list(dict.fromkeys(options))
     t_float = np.array([float(max(1 / LARGEST_SLOPE, min(t, LARGEST_SLOPE))) for t in slopes])
     rough = np.array([pair.estimates(t_float) for pair in options])
+    near_by = _NEAR * max(1 + len(pair.ratios) for pair in options)  # sums of n floats err by n·2⁻⁵³
     found = []
     for t, column in zip(slopes, rough.T, strict=True):
         in_reach = 1 / LARGEST_SLOPE < t < LARGEST_SLOPE
-        near = np.flatnonzero(column >= column.max() - _NEAR).tolist() if in_reach else range(len(options))
+        near = np.flatnonzero(column >= column.max() - near_by).tolist() if in_reach else range(len(options))
         sums = {options[i].sums_below(t) for i in near}  # beyond all ratios many options agree
         found.append(max(t * clean - adversarial for clean, adversarial in sums))
     return found

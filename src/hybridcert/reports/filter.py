@@ -18,7 +18,7 @@ import pandas as pd
 
 from hybridcert.certificate.confidence import clopper_pearson_upper
 from hybridcert.certificate.deployment import cutoff_for
-from hybridcert.certificate.directed import format_down
+from hybridcert.certificate.directed import format_down, format_exact
 from hybridcert.errors import DataError
 from hybridcert.reports.run_data import RunData
 from hybridcert.reports.tables import number_certificates, percent
@@ -105,7 +105,7 @@ class Filter:
             certified = tuple(int((value > threshold).sum()) for value in values)
             upper = float(clopper_pearson_upper(alarms, benign, alpha))
             above = int((hits > math.floor(Fraction(threshold) * samples)).sum())
-            name = f"τ = {threshold:g}"
+            name = f"τ = {format_exact(threshold)}"
             points.append(FilterPoint(name, threshold, cutoff, alarms, upper, above, certified, certified[0]))
         wrong = int((run.benign["clean_label"].astype(str) == label).sum())
         caught = int((clean["clean_label"].astype(str) == label).sum())
