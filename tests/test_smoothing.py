@@ -117,7 +117,7 @@ def test_numpy_numbers_are_welcome_and_cost_counts_distinct_rows(tmp_path):
         seed=np.int64(3),
         label=np.array(["yes"])[0],
     )
-    assert run.cost["model_calls"] == 50 + 5
+    assert run.cost["model_calls"] == 50 + 1
     run.save(tmp_path)
     assert json.loads((tmp_path / "run.json").read_text())["seed"] == 3
 

@@ -28,6 +28,8 @@ from .errors import DataError as DataError
 from .errors import HybridCertError as HybridCertError
 from .errors import ModelError as ModelError
 from .errors import ParameterError as ParameterError
+from .errors import RunMismatchError as RunMismatchError
+from .errors import StoreError as StoreError
 from .kernels.absorbing import Absorbing as Absorbing
 from .kernels.deletion import RandomDeletion as RandomDeletion
 from .kernels.fields import FieldReplacement as FieldReplacement
@@ -38,6 +40,14 @@ from .kernels.matrix import MatrixKernel as MatrixKernel
 from .kernels.randomized_response import RandomizedResponse as RandomizedResponse
 from .kernels.synonyms import SynonymReplacement as SynonymReplacement
 from .kernels.uniform import UniformReplacement as UniformReplacement
+from .sampling.engine import Retries as Retries
+from .sampling.executors.processes import Processes as Processes
+from .sampling.executors.ray import RayCluster as RayCluster
+from .sampling.executors.serial import Serial as Serial
+from .sampling.outcome import SamplingProgress as SamplingProgress
+from .sampling.questions import Target as Target
+from .sampling.questions import Tolerance as Tolerance
+from .sampling.store import RunStore as RunStore
 from .smoothing import SmoothedClassifier as SmoothedClassifier
 from .threats import Additions as Additions
 from .threats import Deletion as Deletion

@@ -18,7 +18,7 @@ from hybridcert.certificate.directed import Bools, Floats
 from hybridcert.certificate.frontier import Radii
 from hybridcert.certificate.multiclass import TopRadii
 from hybridcert.documents.claims import Claim, ScoreAbove, TopK
-from hybridcert.documents.evidence import Estimate, JointAttack, PointEvidence, Setting
+from hybridcert.documents.evidence import Estimate, JointAttack, PointEvidence, SequentialPlan, Setting
 from hybridcert.documents.frontier import frontier_section, sharpened
 from hybridcert.documents.issue import FILE_NAME, compose, write_certificates
 from hybridcert.errors import DataError, ParameterError
@@ -66,11 +66,22 @@ class CertificationRun:
         Index of the class that is certified, and of the base classifier's answer on the input itself.
     counts : int array, shape (m, classes)
         How many of the ``samples`` copies gave each answer.
+    samples : int array, shape (m,)
+        Noisy copies that were drawn of each input; 0 where it failed.
+    samples_at_most : int
+        Copies that would have been drawn of an input that never stops early.
+    plans : sequence of SequentialPlan or None
+        For each input, the looks that its bound rests on; None where the number of copies was fixed.
+    stopped : sequence of str
+        For each input, why no more copies were drawn: "all copies drawn", "target certified", "target out of
+        reach", "within tolerance", "budget spent", or "failed".
+    failures : mapping of row to reason
+        Inputs about which nothing is known, because the classifier kept failing on them.
     claim : ScoreAbove or TopK
         What is certified: a score above a threshold, or a place among the k strongest labels.
     bounds : LabelBounds
-        Clopper–Pearson bounds on the smoothed scores: of ``claimed`` from below and, for top-k claims, of
-        its strongest rivals from above.
+        Confidence bounds on the smoothed scores: of ``claimed`` from below and, for top-k claims, of its
+        strongest rivals from above.
     points : tuple of BudgetPoint
         One for every discrete budget, d = 0 first.
     modalities : tuple of str
@@ -89,13 +100,19 @@ class CertificationRun:
         Noise, threat, seed and the like, as plain values.
     cost : mapping
         Model calls and seconds.
+    remarks : tuple of str
+        Further assumptions, which issued certificates repeat.
     """
 
     classes: npt.NDArray[Any]
     claimed: npt.NDArray[np.intp]
     clean: npt.NDArray[np.intp]
     counts: npt.NDArray[np.int64]
-    samples: int
+    samples: npt.NDArray[np.int64]
+    samples_at_most: int
+    plans: Sequence[SequentialPlan | None]
+    stopped: Sequence[str]
+    failures: Mapping[int, str]
     alpha: float
     claim: Claim
     bounds: LabelBounds
@@ -110,6 +127,7 @@ class CertificationRun:
     cases: tuple[Setting, ...]
     settings: Mapping[str, Any]
     cost: Mapping[str, Any]
+    remarks: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """Number of inputs."""
@@ -197,6 +215,7 @@ class CertificationRun:
                 "successes": self.successes,
                 "samples": self.samples,
                 "alpha": self.alpha,
+                "stopped": list(self.stopped),
                 "p_lower": self.p_lower,
             }
             columns |= self._claim_columns()
@@ -226,6 +245,8 @@ class CertificationRun:
     def certificates(self, provenance: Mapping[str, Any] | None = None) -> Iterator[dict[str, Any]]:
         """Yield the issued certificate of every input (``docs/certificate-format.md``), each verified.
 
+        Inputs that failed have none, nor have those for which a total budget left no copies.
+
         Parameters
         ----------
         provenance : mapping, optional
@@ -238,8 +259,10 @@ class CertificationRun:
         """
         known = {"package": f"hybridcert {version('hybridcert')}", **self.settings} | dict(provenance or {})
         plain = json.loads(json.dumps(known, default=_plain), parse_float=str)  # documents hold no floats
-        proven: dict[tuple[int, ...], tuple[Estimate, list[dict[str, Any]]]] = {}
+        proven: dict[Hashable, tuple[Estimate, list[dict[str, Any]]]] = {}
         for row in range(len(self)):
+            if not self.samples[row]:
+                continue
             setting, key = self.cases[self.case[row]], self._evidence_key(row)
             if key not in proven:
                 estimate = sharpened(self._estimate(row), setting.claim)
@@ -251,23 +274,33 @@ class CertificationRun:
                 "base_label": str(self.classes[self.clean[row]]),
             }
             label = str(self.classes[self.claimed[row]])
-            yield compose(setting, estimate, frontier, label=label, subject=subject, provenance=plain)
+            yield compose(
+                setting,
+                estimate,
+                frontier,
+                label=label,
+                subject=subject,
+                provenance=plain,
+                remarks=self.remarks,
+            )
 
-    def _evidence_key(self, row: int) -> tuple[int, ...]:
+    def _evidence_key(self, row: int) -> Hashable:
         """All that the frontier of an input depends on."""
         counts = self.counts[row] if isinstance(self.claim, TopK) else self.successes[row : row + 1]
-        return (int(self.case[row]), int(self.claimed[row]), *map(int, counts))
+        drawn = int(self.samples[row]), self.plans[row]
+        return (int(self.case[row]), int(self.claimed[row]), *drawn, *map(int, counts))
 
     def _estimate(self, row: int) -> Estimate:
-        top = isinstance(self.claim, TopK) and self.bounds.method != "clopper-pearson"
+        top = self.bounds.method == "clopper-pearson-bonferroni"
         return Estimate(
             self.bounds.method,
             float(self.p_lower[row]),
             float(self.bounds.p_upper[row]) if top else None,
-            int(self.samples),
+            int(self.samples[row]),
             float(self.alpha),
             [int(count) for count in self.counts[row]],
             int(self.claimed[row]),
+            self.plans[row],
         )
 
     def _evidence(self, row: int) -> list[PointEvidence]:
@@ -295,7 +328,8 @@ class CertificationRun:
         """Everything about the run but the per-input results, as plain values."""
         return {
             "inputs": len(self),
-            "samples": self.samples,
+            "samples": self.samples_at_most,
+            "failures": {str(self.index[row]): reason for row, reason in self.failures.items()},
             "alpha": self.alpha,
             "claim": dataclasses.asdict(self.claim) | {"kind": self.claim.kind},
             "threshold": self.threshold,

@@ -106,9 +106,10 @@ class JointThreat:
 
     def attack(self, d: tuple[int, ...], exposures: Exposures) -> JointAttack:
         """Candidates of the worst case at a budget: one choice per threatened modality, composed."""
-        return _composed(self._parts(d, exposures))
+        return _composed(self.parts(d, exposures))
 
-    def _parts(self, d: tuple[int, ...], exposures: Exposures) -> tuple[AttackSet, ...]:
+    def parts(self, d: tuple[int, ...], exposures: Exposures) -> tuple[AttackSet, ...]:
+        """Return the attack set of each threatened modality; equal ones are one object."""
         return tuple(
             self._kernel(name).candidates(threat, budget, exposures[name])
             for (name, threat), budget in zip(self.threats.items(), d, strict=True)
@@ -124,7 +125,7 @@ class JointThreat:
     ) -> BudgetPoint:
         """Certificates of all inputs at one budget."""
         rows = case.size
-        found = [self._parts(d, exposures) for exposures in cases]
+        found = [self.parts(d, exposures) for exposures in cases]
         distinct = {tuple(map(id, parts)): parts for parts in found}  # equal attack sets are one object
         composed = {key: _composed(parts) for key, parts in distinct.items()}
         number = {key: n for n, key in enumerate(composed)}

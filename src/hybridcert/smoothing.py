@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import dataclasses
 import hashlib
+import json
 import pickle
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,15 +18,20 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 
-from hybridcert.certificate.confidence import LabelBounds, clopper_pearson_lower, label_bounds
-from hybridcert.certificate.ranges import check_open
+from hybridcert.certificate.confidence import clopper_pearson_lower
+from hybridcert.certificate.ranges import check_count, check_open
 from hybridcert.certification import CertificationRun
 from hybridcert.documents.claims import Claim, ScoreAbove, TopK
 from hybridcert.errors import DataError, ModelError, ParameterError
+from hybridcert.estimation import Bound, Question, Stopping
 from hybridcert.joint_threat import JointThreat, Threat
-from hybridcert.sampling.classifier import Classifier, TrainableClassifier
-from hybridcert.sampling.engine import Counts, Progress, check_samples, count_labels
+from hybridcert.sampling.blocks import Work
+from hybridcert.sampling.classifier import Batch, Classifier, TrainableClassifier
+from hybridcert.sampling.engine import Counts, Report, Retries, Sampler
+from hybridcert.sampling.executors.executor import Executor
 from hybridcert.sampling.noise import Kernel, SmoothingNoise
+from hybridcert.sampling.stopping import FixedSamples
+from hybridcert.sampling.store import RunStore
 from hybridcert.sampling.streams import RowStreams, Stage
 
 
@@ -93,7 +102,7 @@ class SmoothedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         *,
         noisy_copies: int | None = None,
         seed: int | None = None,
-        progress: Progress | None = None,
+        progress: Callable[[int, int], None] | None = None,
     ) -> SmoothedClassifier:
         """Train a copy of the base classifier on noisy copies of the training rows.
 
@@ -106,7 +115,7 @@ class SmoothedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             Told how many copies are drawn; how long the base classifier trains on them nobody knows.
         """
         copies = self.noisy_copies if noisy_copies is None else noisy_copies
-        check_samples(copies)
+        check_count("noisy_copies", copies)
         if y is None:
             raise DataError("SmoothedClassifier requires y to be passed, but the target y is None")
         base = copy.deepcopy(self.classifier)
@@ -137,23 +146,49 @@ class SmoothedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         *,
         samples: int,
         seed: int,
-        progress: Progress | None = None,
+        executor: Executor | None = None,
+        retries: Retries | None = None,
+        store: RunStore | None = None,
+        progress: Report | None = None,
     ) -> Counts:
         """Return how often each class answered over ``samples`` noisy copies, shape (m, classes).
 
         The copies are for exploring: `certify` and `predict` draw others, also with the same seed, so a label
-        or a parameter may be chosen on these counts.
+        or a parameter may be chosen on these counts. Raises ModelError where an input keeps failing; see
+        `certify` for the other parameters.
         """
-        return self._count(X, samples=samples, seed=seed, stage=Stage.EXPLORE, progress=progress)
-
-    def _count(
-        self, X: Any, *, samples: int, seed: int, stage: Stage, progress: Progress | None = None
-    ) -> Counts:
         base = self._base()
-        noise = SmoothingNoise(self.noise, base.surfaces())
-        return count_labels(
-            base, base.encode(X), noise, samples=samples, seed=seed, stage=stage, progress=progress
+        inputs = base.encode(X)
+        with self._sampler(base, inputs, seed, executor, retries, store) as sampler:
+            return sampler.sample(Stage.EXPLORE, FixedSamples(samples), report=progress).complete()
+
+    def _sampler(
+        self,
+        base: Classifier,
+        inputs: Batch,
+        seed: int,
+        executor: Executor | None = None,
+        retries: Retries | None = None,
+        store: RunStore | None = None,
+    ) -> Sampler:
+        work = Work(base, SmoothingNoise(self.noise, base.surfaces()))
+        return Sampler(
+            work,
+            inputs,
+            seed=seed,
+            executor=executor,
+            retries=retries,
+            store=store,
+            kernel=self._kernel(seed),
         )
+
+    def _kernel(self, seed: int) -> str:
+        """Name noise and seed in a store."""
+        described = {"noise": self._described_noise(), "seed": int(seed)}
+        return _digest(json.dumps(described, sort_keys=True, default=str).encode())
+
+    def _described_noise(self) -> dict[str, Any]:
+        return {n: {"kernel": k.name} | k.parameters() for n, k in sorted(self.noise.items())}
 
     def predict(
         self, X: Any, *, samples: int | None = None, alpha: float | None = None, seed: int | None = None
@@ -165,7 +200,9 @@ class SmoothedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         test is done with the exact Clopper–Pearson bound at alpha/2).
         """
         samples, alpha = self._given("samples", samples), self._given("alpha", alpha)
-        counts = self._count(X, samples=samples, seed=self._given("seed", seed), stage=Stage.PREDICT)
+        base = self._base()
+        with self._sampler(base, base.encode(X), self._given("seed", seed)) as sampler:
+            counts = sampler.sample(Stage.PREDICT, FixedSamples(samples)).complete()
         order = np.argsort(-counts, axis=1, kind="stable")
         top = np.take_along_axis(counts, order[:, :1], 1)[:, 0]
         second = np.take_along_axis(counts, order[:, 1:2], 1)[:, 0] if counts.shape[1] > 1 else 0 * top
@@ -196,7 +233,14 @@ class SmoothedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         top_k: int | None = None,
         label: Any = None,
         selection_samples: int = 100,
-        progress: Progress | None = None,
+        stopping: Stopping = None,
+        bound: Bound | None = None,
+        budget: int | None = None,
+        executor: Executor | None = None,
+        retries: Retries | None = None,
+        store: RunStore | str | Path | None = None,
+        resume: bool = False,
+        progress: Report | None = None,
     ) -> CertificationRun:
         """Certify every input against d discrete changes and a shift, for all d up to the threat's.
 
@@ -210,7 +254,7 @@ class SmoothedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         threat : DiscreteThreat, mapping of modality name to DiscreteThreat, or None
             A single threat applies to the only discrete modality that has noise; None means d = 0.
         samples : int >= 1
-            Noisy copies per input for the bound.
+            Noisy copies per input for the bound; the most there can be when ``stopping`` is given.
         alpha : float in (0, 1)
         seed : int >= 0
         threshold : float in (0, 1), optional
@@ -222,48 +266,96 @@ class SmoothedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         label : optional
             The class to certify for every input. Without it the class is chosen per input from
             ``selection_samples`` separate copies (Cohen et al. 2019).
-        progress : callable(done, total), optional
+        stopping : Target or Tolerance, optional
+            What the copies have to settle; an input draws no more of them once it is. Without it, or a
+            budget, every input has ``samples`` copies.
+        bound : {"exact", "spending", "mixture"}, optional
+            How the error probability stays below ``alpha`` although sampling may stop early: exactly for one
+            target (the default for a target and a threshold), spent look by look, or by a mixture that
+            is valid at every time. See ``docs/sequential.md``.
+        budget : int >= 1, optional
+            Copies for the bounds of all inputs together. Those draw first that gain most by it.
+        executor : Executor, optional
+            `Serial` by default; `Processes` or `RayCluster` for more. The counts are the same from all.
+        retries : Retries, optional
+            How often a block is drawn when the classifier raises, dies or takes too long. An input that
+            fails so often is reported in ``failures``, and nothing is certified about it.
+        store : RunStore or path, optional
+            Every count is kept there as soon as it is known. A path is opened with the digests of model,
+            data and settings; with ``resume`` what it holds is not drawn again, and another model,
+            data set or setting is refused.
+        progress : callable(SamplingProgress), optional
 
         Raises
         ------
         ParameterError, DataError
             For values outside these ranges, or broken inputs.
+        ModelError
+            For answers that are no class, or a classifier that fails on every input.
+        StoreError
+            When the store cannot be used; RunMismatchError when it belongs to another run.
         """
-        check_samples(samples)
+        check_count("samples", samples)
         check_open("alpha", alpha)
         base = self._base()
         claim = _claim(threshold, top_k, len(base.classes_))
-        noise = SmoothingNoise(self.noise, base.surfaces())
-        joint = JointThreat.of(noise, threat)
+        joint = JointThreat.of(SmoothingNoise(self.noise, base.surfaces()), threat)
+        question = Question(joint, claim, samples=samples, alpha=alpha, stopping=stopping, bound=bound)
+        if budget is not None:
+            check_count("budget", budget)
+        selects = label is None or question.needs_pilot
+        if selects:
+            check_count("selection_samples", selection_samples)
         inputs = base.encode(X)
         classes = np.asarray(base.classes_)
         rows = len(next(iter(inputs.values())))
-        started = time.perf_counter()
-        clean = np.asarray(base.predict_encoded(inputs))
-        spent = 0
-        if label is None:
-            check_samples(selection_samples)
-            spent = selection_samples
-            selection = count_labels(
-                base, inputs, noise, samples=selection_samples, seed=seed, stage=Stage.SELECT
-            )
-            claimed = selection.argmax(axis=1)
-        else:
-            claimed = np.full(rows, _class_index(classes, label))
-        counts = count_labels(
-            base, inputs, noise, samples=samples, seed=seed, stage=Stage.ESTIMATE, progress=progress
-        )
-        sampled = time.perf_counter()
-        bounds = _bounds(claim, counts, claimed, alpha=alpha, samples=samples)
-        cases, case = joint.exposures(inputs)
         contents = RowStreams(0).keys(inputs)
-        points = tuple(joint.point(budget, claim, bounds, cases, case) for budget in joint.budgets)
+        settings = {
+            "noise": self._described_noise(),
+            "threat": {n: t.described() for n, t in joint.threats.items()},
+            "seed": seed,
+            "label": label,
+            "selection_samples": selection_samples if selects else None,
+            **question.described(),
+            "budget": budget,
+            "model": _described(base),
+            "data": {"blake2b": _digest(b"".join(contents))},
+        }
+        identity = {**settings, "samples": samples, "alpha": alpha, "claim": dataclasses.asdict(claim)}
+        started = time.perf_counter()
+        with (
+            _opened(store, identity, resume=resume) as kept,
+            self._sampler(base, inputs, seed, executor, retries, kept) as sampler,
+        ):
+            asked = sampler.sample(Stage.CLEAN, FixedSamples(1))
+            clean = asked.counts.argmax(axis=1)
+            stages, pilot = [asked], None
+            if selects:
+                selection = sampler.sample(Stage.SELECT, FixedSamples(selection_samples), report=progress)
+                pilot = selection.counts
+                stages.append(selection)
+            if label is None:
+                assert pilot is not None
+                claimed = pilot.argmax(axis=1)
+            else:
+                claimed = np.full(rows, _class_index(classes, label))
+            estimation = question.for_inputs(inputs, claimed, pilot)
+            found = sampler.sample(Stage.ESTIMATE, estimation.rule, budget=budget, report=progress)
+            stages.append(found)
+        sampled = time.perf_counter()
+        bounds = estimation.bounds(found)
+        cases, case = estimation.cases, estimation.case
+        points = tuple(joint.point(d, claim, bounds, cases, case) for d in joint.budgets)
         return CertificationRun(
             classes=classes,
             claimed=claimed,
             clean=clean,
-            counts=counts,
-            samples=samples,
+            counts=found.counts,
+            samples=found.samples,
+            samples_at_most=samples,
+            plans=estimation.plans(found),
+            stopped=estimation.reasons(found),
+            failures=found.failures,
             alpha=alpha,
             claim=claim,
             bounds=bounds,
@@ -276,17 +368,12 @@ class SmoothedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             digests=[key.hex() for key in contents],
             case=case,
             cases=tuple(joint.setting(claim, exposures) for exposures in cases),
-            settings={
-                "noise": {n: {"kernel": k.name} | k.parameters() for n, k in sorted(self.noise.items())},
-                "threat": {n: t.described() for n, t in joint.threats.items()},
-                "seed": seed,
-                "label": label,
-                "selection_samples": None if label is not None else selection_samples,
-                "model": _described(base),
-                "data": {"blake2b": _digest(b"".join(contents))},
-            },
+            settings=settings,
             cost={
-                "model_calls": len(set(RowStreams(seed).keys(inputs))) * (samples + spent) + rows,
+                "model_calls": sum(stage.calls for stage in stages),
+                "model_calls_saved": sum(stage.calls_at_most - stage.calls for stage in stages),
+                "model_calls_from_store": sum(stage.calls_from_store for stage in stages),
+                "model_calls_repeated": sum(stage.calls_repeated for stage in stages),
                 "sampling_seconds": sampled - started,
                 "certificate_seconds": time.perf_counter() - sampled,
             },
@@ -321,13 +408,17 @@ def _claim(threshold: float | None, top_k: int | None, classes: int) -> Claim:
     return TopK(top_k, classes) if threshold is None and top_k is not None else ScoreAbove(threshold or 0.0)
 
 
-def _bounds(
-    claim: Claim, counts: Counts, claimed: npt.NDArray[np.intp], *, alpha: float, samples: int
-) -> LabelBounds:
-    if isinstance(claim, TopK):
-        return label_bounds(counts, claimed=claimed, k=claim.k, alpha=alpha, samples=samples)
-    p_lower = clopper_pearson_lower(counts[np.arange(len(counts)), claimed], samples, alpha)
-    return LabelBounds(p_lower, np.ones_like(p_lower), "clopper-pearson")
+@contextlib.contextmanager
+def _opened(
+    store: RunStore | str | Path | None, identity: Mapping[str, Any], *, resume: bool
+) -> Iterator[RunStore | None]:
+    """Yield an open store as it is; open a path for the time being."""
+    if store is None or isinstance(store, RunStore):
+        yield store
+        return
+    plain = json.loads(json.dumps(identity, default=str))
+    with RunStore.open(Path(store), identity=plain, resume=resume) as kept:
+        yield kept
 
 
 def _described(base: Classifier) -> dict[str, str | None]:

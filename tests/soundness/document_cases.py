@@ -10,11 +10,12 @@ import numpy as np
 from hypothesis import assume
 from hypothesis import strategies as st
 from noise_cases import PARTS, Part
+from sequential_cases import mixed, shared, walked
 
 import hybridcert as hc
 from hybridcert.certificate.confidence import LabelBounds, label_bounds
 from hybridcert.documents.claims import Claim, ScoreAbove, TopK
-from hybridcert.documents.evidence import Estimate, PointEvidence
+from hybridcert.documents.evidence import Estimate, PointEvidence, SequentialPlan
 from hybridcert.documents.frontier import frontier_section, sharpened
 from hybridcert.documents.issue import compose
 from hybridcert.joint_threat import JointThreat
@@ -36,6 +37,7 @@ class Bounds:
     index: int
     samples: int | None
     alpha: float | None
+    plan: SequentialPlan | None = None
 
 
 @st.composite
@@ -58,7 +60,7 @@ def claims_and_bounds(draw: st.DrawFn) -> tuple[Claim, Bounds]:
     classes = draw(st.integers(2, 4))
     top = draw(st.booleans())
     k = draw(st.integers(1, classes - 1)) if top else 1
-    method = draw(st.sampled_from(["counts", "counts", "given"]))
+    method = draw(st.sampled_from(["counts", "counts", "given", "shared", "mixed", "walked"]))
     alpha = draw(st.one_of(st.floats(1e-6, 0.2), st.sampled_from([0.001, 0.01, 1e-12])))
     most = draw(st.sampled_from([20, 500, 10_000]))
     own = most - draw(st.integers(0, most // 4))
@@ -71,6 +73,15 @@ def claims_and_bounds(draw: st.DrawFn) -> tuple[Claim, Bounds]:
         upper = draw(st.floats(0.0, 0.5).filter(bool))
         labels = LabelBounds(np.array([p]), np.array([upper if top else 1.0]), "given")
         bounds = Bounds(labels, [], 0, None, None)
+    elif method == "shared":
+        labels, plan = shared(draw, counts, index, k, top, alpha)
+        bounds = Bounds(labels, counts, index, samples, alpha, plan)
+    elif method == "mixed" and k == 1:
+        labels, plan = mixed(draw, own, samples, alpha)
+        bounds = Bounds(labels, counts, index, samples, alpha, plan)
+    elif method == "walked" and not top:
+        labels, plan, samples, own = walked(draw, own / most, alpha)
+        bounds = Bounds(labels, [samples - own, own], 1, samples, alpha, plan)
     elif top:
         labels = label_bounds(
             np.array([counts]), claimed=np.array([index]), k=k, alpha=alpha, samples=samples
@@ -107,7 +118,7 @@ def documents(draw: st.DrawFn, names: tuple[str, ...] = tuple(PARTS)) -> Json:
     setting = joint.setting(claim, cases[0])
     chosen = {tuple(budget_within(draw, threat.max_d) for threat in joint.threats.values()) for _ in range(2)}
     labels = bounds.labels
-    top = isinstance(claim, TopK) and labels.method != "clopper-pearson"
+    top = isinstance(claim, TopK) and labels.method in ("clopper-pearson-bonferroni", "given")
     estimate = Estimate(
         labels.method,
         float(labels.p_lower[0]),
@@ -116,6 +127,7 @@ def documents(draw: st.DrawFn, names: tuple[str, ...] = tuple(PARTS)) -> Json:
         bounds.alpha,
         bounds.counts,
         bounds.index,
+        bounds.plan,
     )
     points = []
     for d in sorted(chosen):

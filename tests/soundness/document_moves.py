@@ -112,8 +112,40 @@ def in_favour(document: Json) -> Iterator[tuple[str, Json]]:
         yield "given p_lower", setting(document, ("estimate", "p_lower"), up(estimate["p_lower"]))
         lower = scaled(estimate["p_lower"], 1 - 1e-9)
         yield "less given", setting(document, ("estimate", "p_lower"), lower)
+    yield from changed_plans(document)
     yield from changed_laws(document)
     yield from changed_points(document)
+
+
+def changed_plans(document: Json) -> Iterator[tuple[str, Json]]:
+    """Other looks, shares, boundaries, paths and priors than those that the sampling followed."""
+    estimate = document["estimate"]
+    at = ("estimate", "looks")
+    for i, (n, other) in enumerate(estimate.get("looks", [])):
+        yield (
+            "look dropped",
+            setting(document, at, [entry for j, entry in enumerate(estimate["looks"]) if j != i]),
+        )
+        yield "look moved", setting(document, (*at, i, 0), n + 1)
+        if isinstance(other, str):
+            yield "share", setting(document, (*at, i, 1), scaled(other, 1 + 1e-9))
+            yield "share", setting(document, (*at, i, 1), scaled(other, 1 - 1e-9))
+        else:
+            yield "boundary", setting(document, (*at, i, 1), other + 1)
+            yield "boundary", setting(document, (*at, i, 1), max(0, other - 1))
+    for i, k in enumerate(estimate.get("successes_at", [])):
+        for moved in (k - 1, k + 1):
+            yield "path", setting(document, ("estimate", "successes_at", i), moved)
+    if "successes_at" in estimate:
+        shorter = setting(document, ("estimate", "successes_at"), estimate["successes_at"][:-1])
+        for moved in (shorter, setting(shorter, ("estimate", "samples"), estimate["samples"] - 1)):
+            yield "shorter path", moved
+            yield "shorter path", setting(moved, ("estimate", "look"), len(estimate["looks"]) - 1)
+        for look in range(len(estimate["looks"])):
+            yield "outcome", setting(document, ("estimate", "look"), look)
+    for i, shape in enumerate(estimate.get("prior", [])):
+        for factor in (1 - 1e-9, 1 + 1e-9, 0.5, 2.0):
+            yield "prior", setting(document, ("estimate", "prior", i), scaled(shape, factor))
 
 
 def changed_laws(document: Json) -> Iterator[tuple[str, Json]]:

@@ -25,6 +25,7 @@ from adversaries import (
 )
 from binomial_oracle import at_most
 from dual_oracle import Change, Law, atom_count, proves
+from sequential_oracle import outweighed, rarely_crossed
 
 Json = Any
 
@@ -130,6 +131,10 @@ def bounds(document: Json) -> tuple[list[Fraction], str | None]:
         n, level = estimate["samples"], real(estimate["alpha"])
         assert 0 < level < 1
         successes = estimate.get("successes")
+        if method.startswith("clopper-pearson") and "looks" in estimate:
+            assert [m for m, _ in estimate["looks"]] == sorted({m for m, _ in estimate["looks"]})
+            wrong = "alphas" if sum(real(a) for _, a in estimate["looks"]) > level else wrong
+            level = {m: real(a) for m, a in estimate["looks"]}[n]
         if method == "clopper-pearson-bonferroni":
             counts, own = estimate["counts"], estimate["label_index"]
             assert len(counts) == claim["classes"]
@@ -142,13 +147,25 @@ def bounds(document: Json) -> tuple[list[Fraction], str | None]:
         else:
             assert claim["kind"] == "score" or claim["k"] == 1
         assert 0 <= successes <= n
-        if p_lower > 0 and not (successes and at_most(successes, n, p_lower, level)):
+        if p_lower > 0 and not (successes and holds_of_the_label(estimate, p_lower, level)):
             wrong = "p_lower"
         if Fraction(document["scope"]["confidence"]) > 1 - real(estimate["alpha"]):
             wrong = "confidence"
     elif claim["kind"] == "top-k":
         p_upper = real(estimate["p_upper"])
     return [p_lower] if claim["kind"] == "score" else [p_lower, 1 - p_upper], wrong
+
+
+def holds_of_the_label(estimate: Json, p: Fraction, level: Fraction) -> bool:
+    """Whether the counts of the claimed label prove that its score is at least p."""
+    n = estimate["samples"]
+    if estimate["method"] == "group-sequential":
+        return rarely_crossed(estimate, p, level)
+    if estimate["method"] == "beta-mixture":
+        a, b = map(real, estimate["prior"])
+        return outweighed(estimate["successes"], n, p, (a, b), level)
+    own = estimate["counts"][estimate["label_index"]] if "counts" in estimate else estimate["successes"]
+    return at_most(own, n, p, level)
 
 
 @functools.lru_cache(maxsize=2048)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from issuing import Json, bonferroni, counted, document, hexadecimal
+from sequences import beta_mixture, bonferroni_at_looks, counted_at_looks, group_sequential
 
 
 def _threat(kind: str, max_d: int, modality: str = "text", **caps: int) -> Json:
@@ -331,6 +332,45 @@ def not_certified() -> Json:
     )
 
 
+SHARES = [(100, "1/1000"), (300, "1/500"), (1000, "7/1000")]
+BOUNDARIES = [(20, 21), (60, 61), (150, 148), (300, 291), (400, 385), (600, 570)]
+
+
+def _with(estimate: Json, claim: Json | None = None) -> Json:
+    return document(continuous=[_image()], norm=L2, claim=claim, estimate=estimate, points=[(0, [[]])])
+
+
+def looks() -> Json:
+    return _with(counted_at_looks(291, SHARES, 1, "1/100"))
+
+
+def looks_top_k() -> Json:
+    claim = {"kind": "top-k", "label": "cat", "k": 2, "classes": 4}
+    return _with(bonferroni_at_looks([210, 60, 20, 10], 2, SHARES, 1, "1/100"), claim)
+
+
+def group_sequential_crossed() -> Json:
+    return _with(group_sequential(BOUNDARIES, [20, 58, 144, 292], 300, 292, "1/100"))
+
+
+def group_sequential_last() -> Json:
+    return _with(group_sequential(BOUNDARIES, [20, 57, 141, 283, 378, 566], 600, 566, "1/100"))
+
+
+def group_sequential_ended() -> Json:
+    """Sampling ended between two looks: what was not drawn is failures."""
+    return _with(group_sequential(BOUNDARIES, [20, 58, 146, 290, 384], 580, 556, "1/100"))
+
+
+def mixture() -> Json:
+    return _with(beta_mixture(480, 500, "1/100", ("0x1p-1", "1/2")))
+
+
+def mixture_top_1() -> Json:
+    claim = {"kind": "top-k", "label": "cat", "k": 1, "classes": 10}
+    return _with(beta_mixture(480, 500, "1/100", ("5", "1/3"), p_upper=True), claim)
+
+
 SPECIMENS: dict[str, Callable[[], Json]] = {
     "uniform": uniform,
     "uniform-all-noise": uniform_all_noise,
@@ -358,4 +398,11 @@ SPECIMENS: dict[str, Callable[[], Json]] = {
     "top-k": top_k,
     "given": given,
     "not-certified": not_certified,
+    "looks": looks,
+    "looks-top-k": looks_top_k,
+    "group-sequential": group_sequential_crossed,
+    "group-sequential-last": group_sequential_last,
+    "group-sequential-ended": group_sequential_ended,
+    "beta-mixture": mixture,
+    "beta-mixture-top-1": mixture_top_1,
 }

@@ -11,7 +11,10 @@ from specimens import SPECIMENS
 from hybridcert.verify import explain, verify_document, verify_text
 
 FOLDER = Path(__file__).resolve().parents[1] / "data" / "certificates"
-QUICK = ("uniform-all-noise", "randomized-response", "flips-capped", "matrix", "given", "mahalanobis")
+QUICK = (
+    *("uniform-all-noise", "randomized-response", "flips-capped", "matrix", "given", "mahalanobis"),
+    *("looks", "group-sequential", "beta-mixture"),
+)
 
 
 def test_every_specimen_has_its_file():

@@ -10,25 +10,17 @@ from __future__ import annotations
 import decimal
 import functools
 import math
-from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import betaincinv
 
+from hybridcert.certificate.binomial import LOG_ERROR, log_choose
+from hybridcert.certificate.binomial import MAX_SAMPLES as MAX_SAMPLES
 from hybridcert.certificate.directed import UNIT_ROUNDOFF, WIDE, Floats, step_down, step_up
 from hybridcert.certificate.ranges import check_count, check_open
 from hybridcert.errors import ParameterError
-
-_LOG_ERROR = decimal.Decimal("1e-20")  # far above the error of any logarithm taken here (below 1e-23)
-_STIRLING_FROM = 128
-MAX_SAMPLES = 10**10
-"""Up to here the error bounds of the logarithms are proven."""
-_BERNOULLI = tuple(
-    Fraction(n, d)
-    for n, d in ((1, 6), (-1, 30), (1, 42), (-1, 30), (5, 66), (-691, 2730), (7, 6), (-3617, 510))
-)
 
 
 def clopper_pearson_lower(successes: npt.ArrayLike, samples: int, alpha: float) -> Floats:
@@ -219,7 +211,7 @@ def _tail_upper(k: int, n: int, p: float) -> tuple[decimal.Decimal, decimal.Deci
     exact = decimal.Decimal(p)
     with decimal.localcontext(WIDE):
         complement = 1 - exact
-        mass = (_log_choose(n, k) + k * exact.ln() + (n - k) * complement.ln() + _LOG_ERROR).exp()
+        mass = (log_choose(n, k) + k * exact.ln() + (n - k) * complement.ln() + LOG_ERROR).exp()
         odds = float(step_up(float(exact / complement)))
     length = 64 + int(8 * math.sqrt(n))
     while True:
@@ -239,24 +231,3 @@ def _tail_upper(k: int, n: int, p: float) -> tuple[decimal.Decimal, decimal.Deci
         length *= 2
     bound = (total + rest) * (1.0 + 8.0 * UNIT_ROUNDOFF)
     return WIDE.multiply(mass, decimal.Decimal(bound)), mass
-
-
-def _log_choose(n: int, k: int) -> decimal.Decimal:
-    return _log_factorial(n) - _log_factorial(k) - _log_factorial(n - k)
-
-
-@functools.lru_cache(maxsize=1 << 15)
-def _log_factorial(n: int) -> decimal.Decimal:
-    """Return ln n! with an absolute error below 1e-24 for n up to 1e8 (Stirling's series, eight terms)."""
-    with decimal.localcontext(WIDE):
-        if n < _STIRLING_FROM:
-            return decimal.Decimal(math.factorial(n)).ln()
-        x = decimal.Decimal(n)
-        total = (x + decimal.Decimal("0.5")) * x.ln() - x + _HALF_LOG_TWO_PI
-        for j, b in enumerate(_BERNOULLI, start=1):
-            scale = 2 * j * (2 * j - 1) * b.denominator
-            total += decimal.Decimal(b.numerator) / (scale * x ** (2 * j - 1))
-        return total
-
-
-_HALF_LOG_TWO_PI = decimal.Decimal("0.9189385332046727417803297364056176398614")

@@ -13,7 +13,9 @@ def check_open(name: str, value: float) -> None:
         raise ParameterError(f"{name} must be in (0, 1), got {value!r}")
 
 
-def check_count(name: str, value: int, *, most: int) -> None:
-    """Raise ParameterError unless ``value`` is an integer in [1, most]."""
-    if isinstance(value, bool) or not (isinstance(value, numbers.Integral) and 1 <= value <= most):
-        raise ParameterError(f"{name} must be an integer in [1, {most}], got {value!r}")
+def check_count(name: str, value: int, *, most: int | None = None) -> None:
+    """Raise ParameterError unless ``value`` is an integer from 1 on, up to ``most`` where that is given."""
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool) and value >= 1
+    if not whole or (most is not None and value > most):
+        allowed = "an integer >= 1" if most is None else f"an integer in [1, {most}]"
+        raise ParameterError(f"{name} must be {allowed}, got {value!r}")

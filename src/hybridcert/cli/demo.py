@@ -45,10 +45,11 @@ def command(
 
 def _tabular(out: Path | None, *, as_json: bool) -> None:
     import hybridcert.experiments.config as experiments
-    from hybridcert.cli.certify import certify
+    from hybridcert.cli.job import Job, run_job
 
     source = Path(experiments.__file__).with_name("demo-tabular.yaml")
-    certify(experiments.read_mapping(source), source=source, out=out, limit=None, data=None, as_json=as_json)
+    raw = experiments.read_mapping(source)
+    run_job(Job(raw=raw, source=source, command=("certify", str(source)), out=out), as_json=as_json)
 
 
 def _multimodal(out: Path | None, *, as_json: bool) -> None:

@@ -1,7 +1,7 @@
 """The command line ``hybridcert``: commands, exit codes, and one line for everything that goes wrong.
 
 Exit codes: 0 done (also when nothing could be certified), 1 a certificate that `verify` refuses,
-2 wrong usage or bad input, 130 interrupted.
+2 wrong usage or bad input, 130 interrupted (what a run had counted is kept, and `--resume` continues it).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from hybridcert.cli import certify, demo, frontier, radius, report, threshold, verify
+from hybridcert.cli import certify, demo, export, frontier, radius, report, threshold, verify
 from hybridcert.errors import HybridCertError
 
 _USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[2]  # ClickException, wherever Typer keeps Click
@@ -33,6 +33,7 @@ for _name, _module in {
     "threshold": threshold,
     "certify": certify,
     "report": report,
+    "export": export,
     "demo": demo,
     "verify": verify,
 }.items():
@@ -61,7 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = app(args=arguments, prog_name="hybridcert", standalone_mode=False)
         sys.stdout.flush()
     except (KeyboardInterrupt, typer.Abort):
-        code = _INTERRUPTED
+        sys.stderr.write("interrupted: nothing was written\n")
+        return _INTERRUPTED
     except BrokenPipeError:  # the reader, say `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -69,8 +71,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _refuse(error.format_message())  # type: ignore[attr-defined]
     except HybridCertError as error:
         return _refuse(str(error))
-    if code == _INTERRUPTED:
-        sys.stderr.write("interrupted: nothing was written\n")
     return int(code or 0)
 
 

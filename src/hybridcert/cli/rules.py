@@ -26,6 +26,12 @@ from hybridcert.threats import THREATS
 MAX_BUDGET = 1_000_000
 """Largest discrete budget that the commands accept."""
 
+MAX_WORKERS = 10_000
+"""Most workers that a run accepts."""
+
+MAX_ATTEMPTS = 1_000
+"""Most times that a run tries one model call."""
+
 KERNELS = (
     "uniform",
     "absorbing",
@@ -168,6 +174,11 @@ RULES: dict[str, Rule] = {
     "copies": _at_least(1),
     "miss": _OPEN,
     "limit": _at_least(1),
+    "executor": _one_of(("processes", "serial", "ray")),
+    "workers": Rule(integer, lambda v: 1 <= v <= MAX_WORKERS, f"an integer in [1, {MAX_WORKERS}]"),
+    "num_gpus": Rule(number, lambda v: 0.0 <= v < math.inf, "a finite number >= 0"),
+    "timeout": Rule(number, lambda v: 0.0 < v < math.inf, "a finite number of seconds > 0"),
+    "attempts": Rule(integer, lambda v: 1 <= v <= MAX_ATTEMPTS, f"an integer in [1, {MAX_ATTEMPTS}]"),
 }
 """Every option that is checked, by its key."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -39,11 +40,13 @@ def command(
     means that every certificate holds, 1 that one fails or is malformed, 2 that there was nothing to check.
     """
     from hybridcert.cli.progress import ProgressLine
+    from hybridcert.reports.unfinished import check_finished
     from hybridcert.verify import verify_paths
     from hybridcert.verify.output import print_anything
 
     print_anything()
-
+    for path in paths:
+        check_finished(Path(path))
     with ProgressLine() as progress:
         checked = verify_paths(paths, jobs=jobs, progress=progress, explained=explain)
     failed = [found for found in checked if not found.verdict.ok]

@@ -26,23 +26,59 @@ class JointAttack:
     worst_case: str
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class SequentialPlan:
+    """The looks at which sampling may stop, as fixed before the first copy of the estimate was drawn.
+
+    Exactly one of ``alphas``, ``certify_at`` and ``prior`` is there; with ``prior`` there are no looks, as
+    that bound holds after any number of copies.
+
+    Attributes
+    ----------
+    looks : tuple of int
+        All looks of the plan, as cumulative numbers of copies, strictly increasing.
+    look : int
+        Index of the look at which the outcome counts. With ``certify_at``: where the boundary was crossed;
+        the last one if it never was (copies not drawn count as failures then).
+    alphas : tuple of float
+        Error probability spent at each look (methods "clopper-pearson" and "clopper-pearson-bonferroni"); as
+        rationals they sum to at most the estimate's ``alpha``.
+    certify_at : tuple of int
+        Least number of successes that stops in favour of the claim at each look, in [0, look + 1]; one more
+        than the copies: never (method "group-sequential").
+    successes_at : tuple of int
+        Successes at each look that was reached, in order (method "group-sequential").
+    prior : tuple of two floats or None
+        Parameters a, b > 0 of the beta mixture (method "beta-mixture").
+    """
+
+    looks: tuple[int, ...] = ()
+    look: int = 0
+    alphas: tuple[float, ...] = ()
+    certify_at: tuple[int, ...] = ()
+    successes_at: tuple[int, ...] = ()
+    prior: tuple[float, float] | None = None
+
+
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Estimate:
     """Bounds on the clean smoothed scores of one input, and the counts they come from.
 
     Attributes
     ----------
-    method : {"clopper-pearson", "clopper-pearson-bonferroni", "given"}
+    method : {"clopper-pearson", "clopper-pearson-bonferroni", "group-sequential", "beta-mixture", "given"}
     p_lower : float
         Lower bound on the score of the claimed label.
     p_upper : float or None
         Upper bound on the k-th strongest other label's score (top-k claims).
     samples, alpha : int, float or None
-        None with method "given".
+        None with method "given". ``samples`` is how many copies were drawn for this input.
     counts : sequence of int
-        Answers per label; empty with method "given".
+        Answers per label, with sum ``samples``; empty with method "given".
     label_index : int
         The claimed label.
+    plan : SequentialPlan or None
+        How the number of copies came about. None with method "given", and where it was fixed beforehand.
     """
 
     method: str
@@ -52,6 +88,7 @@ class Estimate:
     alpha: float | None
     counts: Sequence[int]
     label_index: int
+    plan: SequentialPlan | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)

@@ -7,9 +7,10 @@ arithmetic is the verifier's: what is written is what it will accept.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,10 +23,11 @@ from hybridcert.documents.exact import float_below, hexadecimal, largest_float, 
 from hybridcert.errors import CertificateError
 from hybridcert.verify.balls import above, not_below, precision
 from hybridcert.verify.binomial import upper_tail
+from hybridcert.verify.decisions import Decision, crossing_at_most, evidence_suffices, tail_at_most
 from hybridcert.verify.duality import dual_value, exact_tie
-from hybridcert.verify.estimate import tail_at_most
 from hybridcert.verify.laws import factors_of, read_changes, spectrum_of, threatened
 from hybridcert.verify.limits import PRECISIONS
+from hybridcert.verify.sequential import crossing, log_evidence, stages_of
 
 _BITS = 256
 """Precision of the balls; what is written here is decided again by the verifier."""
@@ -48,11 +50,10 @@ def sharpened(estimate: Estimate, claim: Claim) -> Estimate:
 
 
 def _sharpened(estimate: Estimate, claim: Claim) -> Estimate:
-    n, alpha = estimate.samples, estimate.alpha
+    n, alpha, plan = estimate.samples, estimate.alpha, estimate.plan
     assert n is not None
     assert alpha is not None
-    level = exact(alpha)
-    own = estimate.counts[estimate.label_index]
+    level = exact(plan.alphas[plan.look] if plan is not None and plan.alphas else alpha)
     upper = estimate.p_upper
     if estimate.method == "clopper-pearson-bonferroni":
         level /= len(estimate.counts)
@@ -61,17 +62,38 @@ def _sharpened(estimate: Estimate, claim: Claim) -> Estimate:
         others = sorted((c for i, c in enumerate(estimate.counts) if i != estimate.label_index), reverse=True)
         rival = others[claim.k - 1]
         if rival < n:  # a rival that every copy answered has no bound below 1
-            upper = least_float(lambda p: tail_at_most("lower", rival, n, exact(p), level) is None, upper)
+            upper = least_float(lambda p: tail_at_most("lower", rival, n, exact(p), level)[0] is None, upper)
     lower: float | None = 0.0
-    if own and estimate.p_lower > 0.0:
-        lower = largest_float(
-            lambda p: tail_at_most("upper", own, n, exact(p), level) is None,
-            estimate.p_lower,
-            spare=lambda p: arb(level) - upper_tail(own, n, exact(p), _BITS),
-        )
+    if estimate.p_lower > 0.0:
+        proven, spare = _evidence(estimate, n, level)
+        lower = largest_float(proven, estimate.p_lower, spare=spare)
     if lower is None or (upper is None and estimate.p_upper is not None):
         raise CertificateError("the confidence bound could not be proven: this is a defect, please report it")
-    return Estimate(estimate.method, lower, upper, n, alpha, estimate.counts, estimate.label_index)
+    return dataclasses.replace(estimate, p_lower=lower, p_upper=upper)
+
+
+def _evidence(
+    estimate: Estimate, n: int, level: fmpq
+) -> tuple[Callable[[float], bool], Callable[[float], arb]]:
+    """Return whether the counts prove that the score is at least p, and what they have left over at p."""
+    plan, own = estimate.plan, int(estimate.counts[estimate.label_index])
+    decided: Callable[[fmpq], Decision]
+    spare: Callable[[fmpq], arb]
+    if plan is not None and plan.certify_at:
+        stages = stages_of(plan.looks, plan.certify_at, plan.look, own)
+        decided = functools.partial(crossing_at_most, stages, alpha=level)
+        spare = lambda p: arb(level) - crossing(stages, p, _BITS)  # noqa: E731
+    elif plan is not None and plan.prior is not None:
+        prior = exact(plan.prior[0]), exact(plan.prior[1])
+        decided = functools.partial(evidence_suffices, own, n, prior=prior, alpha=level)
+        spare = lambda p: log_evidence(own, n, p, prior, _BITS) + arb(level).log()  # noqa: E731
+    else:
+        decided = functools.partial(tail_at_most, "upper", own, n, alpha=level)
+        spare = lambda p: arb(level) - upper_tail(own, n, p, _BITS)  # noqa: E731
+    return (
+        lambda p: p == 0.0 or (p < 1.0 and decided(exact(p))[0] is None),
+        lambda p: spare(exact(min(p, _LAST_SCORE))),
+    )
 
 
 def frontier_section(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hybridcert.documents.claims import ScoreAbove
-from hybridcert.documents.evidence import Estimate, Setting
+from hybridcert.documents.evidence import Estimate, SequentialPlan, Setting
 from hybridcert.documents.exact import confidence_text, hexadecimal
 from hybridcert.documents.wording import assumptions, statement
 from hybridcert.errors import CertificateError, DataError
@@ -102,11 +102,25 @@ def _estimate(setting: Setting, estimate: Estimate) -> dict[str, Any]:
     else:
         assert estimate.alpha is not None
         section |= {"samples": estimate.samples, "alpha": hexadecimal(estimate.alpha)}
-        if estimate.method == "clopper-pearson":
-            section["successes"] = int(estimate.counts[estimate.label_index])
-        else:
+        if estimate.method == "clopper-pearson-bonferroni":
             section |= {"counts": [int(c) for c in estimate.counts], "label_index": estimate.label_index}
+        else:
+            section["successes"] = int(estimate.counts[estimate.label_index])
+        section |= {} if estimate.plan is None else _plan(estimate.plan)
         section["p_lower"] = hexadecimal(estimate.p_lower)
     if estimate.p_upper is not None and not isinstance(setting.claim, ScoreAbove):
         section["p_upper"] = hexadecimal(estimate.p_upper)
     return section
+
+
+def _plan(plan: SequentialPlan) -> dict[str, Any]:
+    """Return what the section says of how sampling could stop."""
+    if plan.prior is not None:
+        return {"prior": [hexadecimal(parameter) for parameter in plan.prior]}
+    if plan.alphas:
+        return {"looks": [[n, hexadecimal(share)] for n, share in zip(plan.looks, plan.alphas, strict=True)]}
+    return {
+        "looks": [[int(n), int(c)] for n, c in zip(plan.looks, plan.certify_at, strict=True)],
+        "look": plan.look,
+        "successes_at": [int(k) for k in plan.successes_at],
+    }

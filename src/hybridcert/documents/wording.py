@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hybridcert.documents.evidence import Estimate, Setting
+from hybridcert.documents.evidence import Estimate, SequentialPlan, Setting
 from hybridcert.documents.exact import confidence_text
 
 _BY_KERNEL = {
@@ -26,10 +26,47 @@ def statement(estimate: Estimate) -> str:
             "follows from it with certainty."
         )
     return (
-        f"With probability at least {confidence_text(estimate.alpha)} over the {estimate.samples} noise "
-        "samples, all points of this frontier hold together: they are functions of the same bounds on clean "
-        "scores. The statement is about this input alone; over several inputs the error probabilities add up."
+        f"With probability at least {confidence_text(estimate.alpha)} over {_samples(estimate)}, "
+        "all points of this frontier hold together: they are functions of the same bounds on clean "
+        f"scores. {_stopping(estimate)}The statement is about this input alone; over several inputs the "
+        "error probabilities add up."
     )
+
+
+def _samples(estimate: Estimate) -> str:
+    plan = estimate.plan
+    if plan is None:
+        return f"the {estimate.samples} noise samples"
+    most = f"at most {plan.looks[-1]}" if plan.looks else "any number of"
+    return f"{most} noise samples, of which {estimate.samples} were drawn"
+
+
+def _stopping(estimate: Estimate) -> str:
+    """Say why the bounds hold although the number of copies was not fixed."""
+    plan = estimate.plan
+    if plan is None:
+        return ""
+    if plan.prior is not None:
+        return "The bound is valid after every number of samples at once, whatever ended the sampling. "
+    if plan.alphas:
+        return (
+            f"The bounds of all {len(plan.looks)} looks are valid at once, whatever ended the sampling at "
+            "this one. "
+        )
+    counted = (
+        f"The successes reached the boundary at look {plan.look + 1} of {len(plan.looks)}. "
+        if plan.successes_at and plan.successes_at[-1] >= plan.certify_at[len(plan.successes_at) - 1]
+        else f"The successes reached no boundary: {_not_drawn(estimate)}. "
+    )
+    return f"{counted}The bound follows from the looks and boundaries that decided when to stop. "
+
+
+def _not_drawn(estimate: Estimate) -> str:
+    assert estimate.plan is not None
+    assert estimate.samples is not None
+    missing = estimate.plan.looks[-1] - estimate.samples
+    counts = f"the outcome counts at the last look, of {estimate.plan.looks[-1]} samples"
+    return f"{counts}, and the {missing} that were not drawn are failures" if missing else counts
 
 
 def assumptions(setting: Setting, estimate: Estimate) -> list[str]:
@@ -41,6 +78,7 @@ def assumptions(setting: Setting, estimate: Estimate) -> list[str]:
             "The counts come from independent draws of the noise described under law, made for this input "
             "after the label, the noise and the threshold were fixed."
         )
+    found += _of_plan(estimate.plan)
     found.append("The base classifier answers each noisy copy on its own, by a fixed rule.")
     for entry in discrete:
         name = entry["modality"]
@@ -65,3 +103,22 @@ def assumptions(setting: Setting, estimate: Estimate) -> list[str]:
         )
     found.append("The deployed system runs the same classifier, preprocessing and numerical stack.")
     return found
+
+
+def _of_plan(plan: SequentialPlan | None) -> list[str]:
+    """List what sampling in several steps takes for granted."""
+    if plan is None:
+        return []
+    if plan.prior is not None:
+        fixed = "The prior of the mixture was"
+    elif plan.alphas:
+        fixed = "All looks that were planned are listed; they and their shares of the error probability were"
+    else:
+        fixed = (
+            "All looks that were planned are listed, with the successes at each that was reached; the looks "
+            "and their boundaries were"
+        )
+    return [
+        f"{fixed} fixed before the first of these samples was drawn.",
+        "Samples count in an order that was fixed as well, and none is left out.",
+    ]

@@ -20,6 +20,7 @@ from hybridcert.experiments.config_fields import (
     Samples,
     Section,
 )
+from hybridcert.experiments.config_stopping import Bound, StoppingSection, check_stopping, check_target
 
 
 class OpenMLSource(Section):
@@ -155,12 +156,16 @@ class CertificateSection(Section):
     seed: Natural
     selection_samples: Samples = 100
     label: str | int | None = None
+    stopping: StoppingSection | None = None
+    bound: Bound | None = None
+    budget: Count | None = None
 
     @pydantic.model_validator(mode="after")
     def _one_claim(self) -> Self:
         if (self.threshold is None) == (self.top_k is None):
             got = "neither" if self.threshold is None else "both"
             raise ValueError(f"needs one of threshold and top_k, got {got}")
+        check_stopping(self.stopping, self.bound, self.budget, score=self.threshold is not None)
         return self
 
 
@@ -192,6 +197,7 @@ class TabularConfig(Section):
         for kind, section in (("categorical", noise.categorical), ("numeric", noise.numeric)):
             if section is not None and not getattr(self.data, kind):
                 raise ValueError(f"noise.{kind} has no columns: list some under data.{kind} or drop it")
+        check_target(self.certificate.stopping, max_d=self.threat.max_d, shifts=noise.numeric is not None)
         if noise.categorical is not None and noise.categorical.betas is not None:
             _one_for_each("noise.categorical.betas", noise.categorical.betas, fields, "categorical")
         if noise.numeric is not None and noise.numeric.sigmas is not None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from hybridcert.errors import ParameterError
 from hybridcert.experiments.config_fields import Budget, Copies, Count, Natural, Open, Rate, Samples, Section
+from hybridcert.experiments.config_stopping import Bound, StoppingSection, check_stopping, check_target
 from hybridcert.kernels.deletion import RandomDeletion
 from hybridcert.threats import THREATS, DiscreteThreat
 
@@ -84,6 +85,14 @@ class TextCertificateSection(Section):
     threshold: Open
     seed: Natural
     label: str | int
+    stopping: StoppingSection | None = None
+    bound: Bound | None = None
+    budget: Count | None = None
+
+    @model_validator(mode="after")
+    def _stopping_fits(self) -> Self:
+        check_stopping(self.stopping, self.bound, self.budget, score=True)
+        return self
 
 
 class TextReportSection(Section):
@@ -101,6 +110,11 @@ class TextConfig(Section):
     threat: TextThreatSection
     certificate: TextCertificateSection
     report: TextReportSection = Field(default_factory=TextReportSection)
+
+    @model_validator(mode="after")
+    def _target_fits_the_threat(self) -> Self:
+        check_target(self.certificate.stopping, max_d=self.threat.max_d, shifts=False)
+        return self
 
     def resolved(self) -> dict[str, Any]:
         """Plain values, defaults included, that load back to an equal configuration."""

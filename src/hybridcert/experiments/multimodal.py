@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from hybridcert.datasets.digits_captions import (
     DigitCaptions,
     load_digit_captions,
 )
+from hybridcert.experiments.training import Report, told
 from hybridcert.kernels.gaussian import GaussianNoise
 from hybridcert.kernels.uniform import UniformReplacement
 from hybridcert.sampling.noise import Kernel
@@ -34,9 +35,6 @@ from hybridcert.smoothing import SmoothedClassifier
 from hybridcert.threats import Substitution
 
 UNSAFE = "unsafe"
-
-Report = Callable[[str, int, int], None]
-"""Called with (what is being done, copies done, copies in all)."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -174,7 +172,7 @@ def run_demo(settings: DemoSettings, report: Report | None = None) -> DemoResult
             threshold=settings.threshold,
             seed=settings.seed,
             label=UNSAFE,
-            progress=_stage(report, name),
+            progress=told(report, name),
         )
 
     hybrid = certify("hybrid: image and suffix slots", {"text": text, "image": image}, SUFFIX_SLOTS)
@@ -184,7 +182,7 @@ def run_demo(settings: DemoSettings, report: Report | None = None) -> DemoResult
         benign.inputs,
         samples=settings.samples,
         seed=settings.seed,
-        progress=_stage(report, "false alarms on benign pairs"),
+        progress=told(report, "false alarms on benign pairs"),
     )
     answers = trained.classes_[trained.predict_encoded(trained.encode(held_out.inputs))]
     right = answers == held_out.label
@@ -200,12 +198,6 @@ def run_demo(settings: DemoSettings, report: Report | None = None) -> DemoResult
         training_seconds=training_seconds,
         seconds=time.perf_counter() - started,
     )
-
-
-def _stage(report: Report | None, name: str) -> Callable[[int, int], None] | None:
-    if report is None:
-        return None
-    return lambda done, total: report(name, done, total)
 
 
 def _frontier(run: CertificationRun, eps: tuple[float, ...]) -> pd.DataFrame:

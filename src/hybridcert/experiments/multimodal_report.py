@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from hybridcert.experiments.multimodal import UNSAFE, DemoResult
-from hybridcert.experiments.run_directory import describe_environment, write_run
+from hybridcert.experiments.run_files import describe_environment, write_run
 
 
 def write_demo(directory: Path, result: DemoResult) -> None:

@@ -1,31 +1,33 @@
-"""Run directories: written next to their place and moved there when complete, so nothing is half-written."""
+"""Run directories: there from the start, complete only when everything in them is.
+
+A run makes its directory with ``config.yaml`` at once and keeps its counts in ``run.sqlite`` while it draws
+them. All other files are written in a hidden place inside and moved out together at the end;
+``environment.json`` comes last, so a run directory that has it is complete. In the directory of a sweep that
+mark is ``sweep.json``.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import platform
-import resource
 import shutil
-import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import yaml
 
-from hybridcert.certification import CertificationRun
-from hybridcert.datasets.tables import Table
-from hybridcert.documents.issue import FILE_NAME, write_certificates
-from hybridcert.errors import DataError
-from hybridcert.experiments.sweep import SweepRun
+from hybridcert.errors import DataError, StoreError
+from hybridcert.sampling.store import RunStore
+from hybridcert.sampling.store_file import reading
 
-_PACKAGES = ("hybridcert", "numpy", "scipy", "pandas", "pyarrow", "python-flint", "scikit-learn")
+CONFIG_FILE = "config.yaml"
+STORE_FILE = "run.sqlite"
+COMPLETE = "environment.json"
+SWEEP_COMPLETE = "sweep.json"
+
+_HIDDEN = ".unfinished"
 
 
 def check_vacant(out: Path) -> None:
@@ -33,7 +35,32 @@ def check_vacant(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise DataError(f"{out} is a file: choose another directory with --out")
     if out.is_dir() and any(out.iterdir()):
+        if is_unfinished(out):
+            raise DataError(
+                f"{out} holds an unfinished run: continue it with --resume, or choose another directory with "
+                "--out"
+            )
         raise DataError(f"{out} is not empty: choose another directory with --out, or remove it")
+
+
+def check_resumable(out: Path) -> None:
+    """Raise DataError unless ``out`` is missing, empty, or what a run made."""
+    if out.exists() and not out.is_dir():
+        raise DataError(f"{out} is a file: choose another directory with --out")
+    if out.is_dir() and any(out.iterdir()) and not (out / CONFIG_FILE).is_file():
+        raise DataError(
+            f"{out} holds no run that --resume could continue: choose another directory with --out"
+        )
+
+
+def is_complete(directory: Path) -> bool:
+    """Whether the run, or the sweep, in a directory has come to its end."""
+    return any((directory / mark).is_file() for mark in (COMPLETE, SWEEP_COMPLETE))
+
+
+def is_unfinished(directory: Path) -> bool:
+    """Whether a directory holds what a run or a sweep began and did not end."""
+    return (directory / CONFIG_FILE).is_file() and not is_complete(directory)
 
 
 def next_vacant(parent: Path, name: str) -> Path:
@@ -42,6 +69,166 @@ def next_vacant(parent: Path, name: str) -> Path:
     while out.exists():
         out, number = parent / f"{name}-{number}", number + 1
     return out
+
+
+def last_taken(parent: Path, name: str) -> Path:
+    """Return the last of ``parent/name``, ``name-2``, ``name-3``, … that is taken; the first if none is."""
+    out, number = parent / name, 2
+    while (following := parent / f"{name}-{number}").exists():
+        out, number = following, number + 1
+    return out
+
+
+class OpenRun:
+    """A run directory while its run is going on; `going_on` makes one."""
+
+    __slots__ = ("_store", "path", "resume")
+
+    def __init__(self, path: Path, *, resume: bool) -> None:
+        self.path = path
+        self.resume = resume
+        self._store: RunStore | None = None
+
+    def open_store(self, identity: Mapping[str, Any]) -> RunStore:
+        """Open the store of the counts, which stays open until the run ends.
+
+        Raises
+        ------
+        DataError, StoreError
+            See `RunStore.open`.
+        """
+        self._store = RunStore.open(self.path / STORE_FILE, identity=identity, resume=self.resume)
+        return self._store
+
+    def kept(self) -> int:
+        """Return how many copies are in the store, 0 where there is none."""
+        if self._store is None:
+            return 0
+        with contextlib.suppress(StoreError):
+            return self._store.copies()
+        return 1  # it cannot be read now: take it for worth keeping
+
+    def close(self) -> None:
+        """Close the store, if it is open."""
+        if self._store is not None:
+            self._store.close()
+
+
+@contextlib.contextmanager
+def going_on(directory: Path, config: Mapping[str, Any], *, resume: bool) -> Iterator[OpenRun]:
+    """Make a run directory with its configuration, or enter the one that is there.
+
+    What was made is taken away again if the block fails before a single copy is kept.
+
+    Raises
+    ------
+    DataError
+        When the directory cannot be made or written.
+    """
+    made = _make(directory, config)
+    run = OpenRun(directory, resume=resume)
+    try:
+        yield run
+        run.close()
+    except BaseException:
+        worthless = run.kept() == 0
+        with contextlib.suppress(StoreError):
+            run.close()
+        if worthless and made:
+            _take_away(directory, made)
+        raise
+
+
+def _make(directory: Path, config: Mapping[str, Any]) -> list[Path]:
+    """Make the directory and the file of its configuration; return what was not there before."""
+    made = [path for path in (directory, directory / CONFIG_FILE) if not path.exists()]
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        if directory / CONFIG_FILE in made:
+            write_config(directory, config)
+    except OSError as error:
+        raise _unwritable(directory, error) from error
+    return made
+
+
+def _take_away(directory: Path, made: list[Path]) -> None:
+    """Remove what a run made, if nothing of it is worth keeping, unless the directory holds more."""
+    files = (directory / CONFIG_FILE, directory / STORE_FILE)
+    with contextlib.suppress(OSError):
+        if directory / CONFIG_FILE in made and set(directory.iterdir()) <= set(files):
+            for path in files:
+                path.unlink(missing_ok=True)
+            if directory in made:
+                directory.rmdir()
+
+
+def stored_copies(directory: Path) -> int:
+    """Return how many noisy copies the store of a run directory has answers for; 0 without a store."""
+    store = directory / STORE_FILE
+    if not store.is_file():
+        return 0
+    with contextlib.suppress(StoreError), reading(store) as connection:
+        return int(connection.execute("SELECT coalesce(sum(copies), 0) FROM counts").fetchone()[0])
+    return 0
+
+
+def write_config(directory: Path, config: Mapping[str, Any]) -> None:
+    """Write ``config.yaml`` so that a reader sees all of it or nothing."""
+    scratch = directory / f".{CONFIG_FILE}"
+    scratch.write_text(yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True), encoding="utf-8")
+    scratch.replace(directory / CONFIG_FILE)
+
+
+@contextlib.contextmanager
+def together(directory: Path, *, last: str = COMPLETE) -> Iterator[Path]:
+    """Yield a hidden place inside a directory whose files appear there together when the block ends well.
+
+    They are on the disk before the first one is moved, and the file ``last`` is moved last.
+
+    Raises
+    ------
+    DataError
+        When something cannot be written.
+    """
+    hidden = directory / _HIDDEN
+    try:
+        shutil.rmtree(hidden, ignore_errors=True)
+        hidden.mkdir()
+        yield hidden
+        for path in sorted(hidden.rglob("*")):
+            if path.is_file():
+                _sync(path)
+        _move(hidden, directory, last)
+        _sync(directory)
+    except OSError as error:
+        raise _unwritable(directory, error) from error
+    finally:
+        shutil.rmtree(hidden, ignore_errors=True)
+
+
+def _move(source: Path, target: Path, last: str) -> None:
+    for path in sorted(source.iterdir(), key=lambda path: (path.name == last, path.name)):
+        if path.is_dir():
+            (target / path.name).mkdir(exist_ok=True)
+            _move(path, target / path.name, last)
+        else:
+            path.replace(target / path.name)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _unwritable(directory: Path, error: OSError) -> DataError:
+    reason = " ".join(str(error.strerror or error).split())
+    return DataError(
+        f"{directory} cannot be written ({reason}): free space or choose another --out, and run again with "
+        "--resume"
+    )
 
 
 @contextlib.contextmanager
@@ -68,118 +255,6 @@ def staged(out: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
         raise
-
-
-def write_run(
-    directory: Path,
-    *,
-    run: CertificationRun,
-    target: npt.NDArray[Any],
-    config: Mapping[str, Any],
-    environment: Mapping[str, Any],
-    extras: Sequence[Mapping[str, Any]] = (),
-    progress: Callable[[int, int], None] | None = None,
-) -> None:
-    """Write configuration, results, certificates and environment into ``directory`` (made if missing).
-
-    Parameters
-    ----------
-    target : array, shape (inputs,)
-        True labels.
-    extras : mappings with title, text, columns and rows
-        Further tables for the report.
-    progress : callable(done, total), optional
-        Told how many certificates are issued; each is verified before it is written.
-    """
-    directory.mkdir(exist_ok=True)
-    (directory / "config.yaml").write_text(
-        yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True), encoding="utf-8"
-    )
-    frame = run.frame()
-    frame.insert(1, "target", np.tile(target, len(run.points)))
-    frame.to_parquet(directory / "results.parquet", index=False)
-    provenance = {key: environment[key] for key in ("model", "packages")}
-    provenance["data"] = {"sha256": environment["data"].get("sha256")}
-    documents: Iterable[dict[str, Any]] = run.certificates(provenance)
-    if progress is not None:
-        documents = _counted(documents, len(run), progress)
-    write_certificates(directory / FILE_NAME, documents)
-    write_json(directory / "run.json", run.describe())
-    write_json(directory / "environment.json", environment)
-    if extras:
-        write_json(directory / "extras.json", list(extras))
-
-
-def describe_environment(
-    *, title: str, seed: int, data: Mapping[str, Any], model: Mapping[str, Any], cost: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Everything that a result may depend on besides the configuration, and what it cost."""
-    return {
-        "title": title,
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "packages": _versions(),
-        "data": dict(data),
-        "model": dict(model),
-        "seed": seed,
-        "cost": {**cost, "peak_memory_mib": _peak_memory_mib()},
-    }
-
-
-def describe_data(table: Table, *, train: Table, test: Table) -> dict[str, Any]:
-    """Where the table came from, its digest, and how many rows trained and were certified."""
-    return {
-        "source": table.source,
-        "sha256": table.digest(),
-        "rows": len(table.X),
-        "training_rows": len(train.X),
-        "certified_rows": len(test.X),
-    }
-
-
-def write_sweep_index(
-    directory: Path, raw: Mapping[str, Any], runs: Sequence[SweepRun], *, title: str
-) -> None:
-    """Write the configuration of a sweep, and which run lies where."""
-    (directory / "config.yaml").write_text(yaml.safe_dump(dict(raw), sort_keys=False), encoding="utf-8")
-    write_json(
-        directory / "sweep.json",
-        {
-            "title": title,
-            "keys": list(runs[0].values),
-            "runs": [{"directory": run.directory, "values": list(run.values.values())} for run in runs],
-        },
-    )
-
-
-def write_json(path: Path, value: object) -> None:
-    """Write one indented JSON document."""
-    path.write_text(json.dumps(value, indent=2, default=str) + "\n", encoding="utf-8")
-
-
-def _counted(
-    documents: Iterable[dict[str, Any]], total: int, progress: Callable[[int, int], None]
-) -> Iterator[dict[str, Any]]:
-    for done, document in enumerate(documents, start=1):
-        yield document
-        progress(done, total)
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            from hybridcert import __version__
-
-            found[package] = __version__
-    return found
-
-
-def _peak_memory_mib() -> float:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
 
 
 def _umask() -> int:

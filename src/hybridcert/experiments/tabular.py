@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import pickle
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +14,19 @@ from hybridcert.adapters.dataframe import DataFrameClassifier
 from hybridcert.certification import CertificationRun
 from hybridcert.datasets.tables import Table, fetch_openml_table, read_table, select
 from hybridcert.errors import ConfigError
+from hybridcert.experiments.config_stopping import question
 from hybridcert.experiments.config_tabular import CategoricalNoise, DataSection, NumericNoise, TabularConfig
 from hybridcert.experiments.estimators import build_classifier
-from hybridcert.experiments.training import Report, train_smoothed
+from hybridcert.experiments.execution import Execution, describe_executor
+from hybridcert.experiments.model_digest import model_digest
+from hybridcert.experiments.training import Report, told, train_smoothed
 from hybridcert.kernels.fields import FieldReplacement
 from hybridcert.kernels.gaussian import GaussianNoise
 from hybridcert.kernels.laplace import LaplaceNoise
 from hybridcert.kernels.randomized_response import RandomizedResponse
 from hybridcert.kernels.uniform import UniformReplacement
 from hybridcert.sampling.noise import Kernel
+from hybridcert.sampling.store import RunStore
 from hybridcert.smoothing import SmoothedClassifier
 from hybridcert.threats import Fields
 
@@ -40,21 +42,23 @@ class TabularResult:
         True labels of the certified rows.
     model : mapping
         The estimator, how its copies were classified, and the SHA-256 of the trained model.
+    execution : mapping
+        Name and number of workers of the executor.
     training_seconds, seconds : float
-    peak_memory_mib : float
-        Of the whole process so far.
     """
 
     run: CertificationRun
     target: npt.NDArray[Any]
     model: dict[str, str]
+    execution: dict[str, Any]
     training_seconds: float
     seconds: float
 
     @property
     def cost(self) -> dict[str, Any]:
-        """Model calls and seconds."""
-        return {**self.run.cost, "training_seconds": self.training_seconds, "seconds": self.seconds}
+        """Model calls, seconds and workers."""
+        seconds = {"training_seconds": self.training_seconds, "seconds": self.seconds}
+        return {**self.run.cost, **seconds, **self.execution}
 
 
 def load_table(data: DataSection) -> Table:
@@ -86,11 +90,24 @@ def load_table(data: DataSection) -> Table:
 
 
 def run_tabular(
-    config: TabularConfig, *, train: Table, test: Table, report: Report | None = None
+    config: TabularConfig,
+    *,
+    train: Table,
+    test: Table,
+    execution: Execution | None = None,
+    open_store: Callable[[str], RunStore] | None = None,
+    report: Report | None = None,
 ) -> TabularResult:
     """Train on ``train`` with noisy copies and certify the rows of ``test``.
 
     Guarantee: that of `SmoothedClassifier.certify`, for each row of ``test`` on its own.
+
+    Parameters
+    ----------
+    execution : Execution, optional
+        Where model calls are made; the results do not depend on it.
+    open_store : callable(digest of the trained model), optional
+        Opens the store that keeps the counts.
 
     Raises
     ------
@@ -124,7 +141,10 @@ def run_tabular(
         report=report,
     )
     model: Any = smoothed.classifier_
+    digest = model_digest(model.estimator_)
     trained = time.perf_counter()
+    execution = Execution() if execution is None else execution
+    executor = execution.executor_for(len(test.X) * certificate.samples)
     run = smoothed.certify(
         test.X,
         threat=Fields(config.threat.max_d) if config.noise.categorical else None,
@@ -135,7 +155,13 @@ def run_tabular(
         seed=certificate.seed,
         label=certificate.label,
         selection_samples=certificate.selection_samples,
-        progress=None if report is None else lambda done, total: report("sampling", done, total),
+        stopping=question(certificate.stopping),
+        bound=certificate.bound,
+        budget=certificate.budget,
+        executor=executor,
+        retries=execution.retries,
+        store=None if open_store is None else open_store(digest),
+        progress=told(report, "sampling"),
     )
     return TabularResult(
         run=run,
@@ -143,8 +169,9 @@ def run_tabular(
         model={
             "estimator": config.model.estimator,
             "path": model.path,
-            "sha256": hashlib.sha256(pickle.dumps(model.estimator_, protocol=5)).hexdigest(),
+            "sha256": digest,
         },
+        execution=describe_executor(executor),
         training_seconds=trained - started,
         seconds=time.perf_counter() - started,
     )

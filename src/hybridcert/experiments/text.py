@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import pickle
 import time
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from sklearn.pipeline import make_pipeline
 
@@ -19,11 +18,16 @@ from hybridcert.certification import CertificationRun
 from hybridcert.datasets.tables import Table, read_table
 from hybridcert.datasets.texts import select_texts
 from hybridcert.errors import ConfigError, DataError
-from hybridcert.experiments.config_text import TextConfig, TextDataSection
+from hybridcert.experiments.config_stopping import question
+from hybridcert.experiments.config_text import TextCertificateSection, TextConfig, TextDataSection
 from hybridcert.experiments.estimators import build_classifier, build_vectorizer
-from hybridcert.experiments.run_directory import write_run
-from hybridcert.experiments.training import Report, train_smoothed
+from hybridcert.experiments.execution import Execution, describe_executor
+from hybridcert.experiments.model_digest import model_digest
+from hybridcert.experiments.training import Report, told, train_smoothed
 from hybridcert.kernels.deletion import RandomDeletion
+from hybridcert.sampling.engine import Counts
+from hybridcert.sampling.store import RunStore
+from hybridcert.sampling.streams import Stage
 from hybridcert.smoothing import SmoothedClassifier
 from hybridcert.threats import THREATS
 
@@ -49,25 +53,38 @@ class TextResult:
         that were given the flagged label), ``samples``.
     model : mapping
         Estimator, vectoriser, and the SHA-256 of the trained model.
+    benign_from_store : int
+        Noisy copies of other test texts whose answers were found in the store.
+    execution : mapping
+        Name and number of workers of the executor.
     training_seconds, seconds : float
     """
 
     run: CertificationRun
     benign: pd.DataFrame
     model: dict[str, str]
+    benign_from_store: int
+    execution: dict[str, Any]
     training_seconds: float
     seconds: float
 
     @property
+    def target(self) -> npt.NDArray[Any]:
+        """True labels of the certified texts: the flagged label, all of them."""
+        return np.full(len(self.run), self.run.settings["label"], dtype=object)
+
+    @property
     def cost(self) -> dict[str, Any]:
-        """Model calls and seconds; the sampling of false alarms included."""
-        certificates = self.run.cost["certificate_seconds"]
+        """Model calls, seconds and workers; the sampling of false alarms included."""
+        run = self.run.cost
         return {
-            "model_calls": self.run.cost["model_calls"] + int((self.benign["samples"] + 1).sum()),
+            **run,
+            "model_calls": run["model_calls"] + int((self.benign["samples"] + 1).sum()),
+            "model_calls_from_store": run["model_calls_from_store"] + self.benign_from_store,
+            "sampling_seconds": self.seconds - self.training_seconds - run["certificate_seconds"],
             "training_seconds": self.training_seconds,
-            "sampling_seconds": self.seconds - self.training_seconds - certificates,
-            "certificate_seconds": certificates,
             "seconds": self.seconds,
+            **self.execution,
         }
 
 
@@ -91,10 +108,25 @@ def load_texts(data: TextDataSection) -> Texts:
     )
 
 
-def run_text(config: TextConfig, *, train: Table, test: Table, report: Report | None = None) -> TextResult:
+def run_text(
+    config: TextConfig,
+    *,
+    train: Table,
+    test: Table,
+    execution: Execution | None = None,
+    open_store: Callable[[str], RunStore] | None = None,
+    report: Report | None = None,
+) -> TextResult:
     """Train on ``train`` with noisy copies, certify the texts of ``test`` that have the flagged label.
 
     Guarantee: that of `SmoothedClassifier.certify`, for each of those texts on its own.
+
+    Parameters
+    ----------
+    execution : Execution, optional
+        Where model calls are made; the results do not depend on it.
+    open_store : callable(digest of the trained model), optional
+        Opens the store that keeps the counts.
 
     Raises
     ------
@@ -128,7 +160,12 @@ def run_text(config: TextConfig, *, train: Table, test: Table, report: Report | 
         seed=certificate.seed,
         report=report,
     )
+    model: Any = smoothed.classifier_
+    digest = model_digest(model.estimator_)
     trained = time.perf_counter()
+    execution = Execution() if execution is None else execution
+    executor = execution.executor_for(len(test.X) * certificate.samples)
+    store = None if open_store is None else open_store(digest)
     run = smoothed.certify(
         test.X[flagged],
         threat=THREATS[config.threat.kind](config.threat.max_d),
@@ -137,18 +174,35 @@ def run_text(config: TextConfig, *, train: Table, test: Table, report: Report | 
         threshold=certificate.threshold,
         seed=certificate.seed,
         label=label,
-        progress=None if report is None else lambda done, total: report(f"sampling {label}", done, total),
+        stopping=question(certificate.stopping),
+        bound=certificate.bound,
+        budget=certificate.budget,
+        executor=executor,
+        retries=execution.retries,
+        store=store,
+        progress=told(report, f"sampling {label}"),
     )
-    benign = _benign(smoothed, test.X[~flagged], test.y[~flagged], config, report)
-    model: Any = smoothed.classifier_
+    kept = 0 if store is None else store.copies(Stage.EXPLORE)
+    # These copies choose nothing and bound no score.
+    hits = smoothed.counts(
+        test.X[~flagged],
+        samples=certificate.samples,
+        seed=certificate.seed,
+        executor=executor,
+        retries=execution.retries,
+        store=store,
+        progress=told(report, "sampling the rest"),
+    )
     return TextResult(
         run=run,
-        benign=benign,
+        benign=_benign(model, test.X[~flagged], test.y[~flagged], hits, config.certificate),
         model={
             "estimator": config.model.estimator,
             "vectorizer": config.model.vectorizer.estimator if config.model.vectorizer else "none",
-            "sha256": hashlib.sha256(pickle.dumps(model.estimator_, protocol=5)).hexdigest(),
+            "sha256": digest,
         },
+        benign_from_store=kept,
+        execution=describe_executor(executor),
         training_seconds=trained - started,
         seconds=time.perf_counter() - started,
     )
@@ -169,38 +223,15 @@ def build_text_pipeline(config: TextConfig) -> Any:
     return make_pipeline(build_vectorizer(model.vectorizer.estimator, model.vectorizer.params), classifier)
 
 
-def write_text_run(
-    directory: Path,
-    found: TextResult,
-    *,
-    config: TextConfig,
-    environment: Mapping[str, Any],
-    report: Report | None = None,
-) -> None:
-    """Write one run directory: certificates of flagged texts, and ``benign.parquet`` beside them."""
-    write_run(
-        directory,
-        run=found.run,
-        target=np.full(len(found.run), config.certificate.label, dtype=object),
-        config=config.resolved(),
-        environment=environment,
-        progress=None if report is None else lambda done, total: report("verifying", done, total),
-    )
+def write_benign(directory: Path, found: TextResult) -> None:
+    """Write ``benign.parquet``: the answers about texts that should not be flagged."""
     found.benign.to_parquet(directory / "benign.parquet", index=False)
 
 
 def _benign(
-    smoothed: SmoothedClassifier, X: pd.DataFrame, y: pd.Series, config: TextConfig, report: Report | None
+    base: Any, X: pd.DataFrame, y: pd.Series, counts: Counts, certificate: TextCertificateSection
 ) -> pd.DataFrame:
-    """Ask about the texts that should not be flagged; these copies choose nothing and bound no score."""
-    certificate = config.certificate
-    counts = smoothed.counts(
-        X,
-        samples=certificate.samples,
-        seed=certificate.seed,
-        progress=None if report is None else lambda done, total: report("sampling the rest", done, total),
-    )
-    base: Any = smoothed.classifier_
+    """Tabulate the answers about texts that should not be flagged."""
     classes = np.asarray(base.classes_)
     return pd.DataFrame(
         {

@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
+from typing import Protocol
 
 from hybridcert.datasets.tables import Table
 from hybridcert.errors import ConfigError, HybridCertError
+from hybridcert.sampling.engine import SamplingProgress
 from hybridcert.smoothing import SmoothedClassifier
 
-Report = Callable[[str, int, int], None]
-"""Called with (what is being done, steps done, steps in all; 0 in all: not known)."""
+
+class Report(Protocol):
+    """Told how far an experiment is."""
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """Take note of steps done and steps in all; 0 in all: not known."""
+
+    def sampling(self, what: str, progress: SamplingProgress) -> None:
+        """Take note of how far the sampling of ``what`` is."""
+
+
+def told(report: Report | None, what: str) -> Callable[[SamplingProgress], None] | None:
+    """Return what `SmoothedClassifier.certify` takes as ``progress``; ``what`` names this sampling."""
+    return None if report is None else functools.partial(report.sampling, what)
+
+
+def steps(report: Report | None, what: str) -> Callable[[int, int], None] | None:
+    """Return a callable(done, total) that reports the steps of ``what``."""
+    return None if report is None else functools.partial(report, what)
 
 
 def train_smoothed(

@@ -13,6 +13,7 @@ import pyarrow
 import yaml
 
 from hybridcert.errors import DataError
+from hybridcert.reports.unfinished import check_finished
 
 Budget = tuple[int, ...]
 """One discrete budget per attacked modality; one entry where there is one modality."""
@@ -135,12 +136,13 @@ def read_directory(directory: Path) -> RunData | SweepData:
     Raises
     ------
     DataError
-        When it is neither, or a file in it is broken.
+        When it is neither, its run has not come to its end, or a file in it is broken.
     """
     if not directory.is_dir():
         raise DataError(f"{directory} is not a directory: expected what `hybridcert certify` wrote")
+    check_finished(directory)
     if (directory / "sweep.json").is_file():
-        return _read_sweep(directory)
+        return read_sweep(directory, index=directory / "sweep.json")
     return read_run(directory)
 
 
@@ -164,8 +166,9 @@ def read_run(directory: Path) -> RunData:
     )
 
 
-def _read_sweep(directory: Path) -> SweepData:
-    sweep = _read_json(directory / "sweep.json")
+def read_sweep(directory: Path, *, index: Path) -> SweepData:
+    """Read the runs of a sweep that ``index`` lists; raise DataError when a file is missing or broken."""
+    sweep = _read_json(index)
     try:
         return SweepData(
             directory,
@@ -175,7 +178,7 @@ def _read_sweep(directory: Path) -> SweepData:
             tuple(read_run(directory / run["directory"]) for run in sweep["runs"]),
         )
     except (KeyError, TypeError) as error:
-        raise DataError(f"{directory / 'sweep.json'} does not describe a sweep ({error})") from error
+        raise DataError(f"{index} does not describe a sweep ({error})") from error
 
 
 def _read_results(path: Path) -> pd.DataFrame:

@@ -12,7 +12,7 @@ import pandas as pd
 from hybridcert.errors import DataError
 from hybridcert.reports import figures, filter_figures, filter_page, naive, page, tables
 from hybridcert.reports.filter import Filter, filter_inputs
-from hybridcert.reports.run_data import RunData, SweepData, read_directory
+from hybridcert.reports.run_data import RunData, SweepData, read_directory, read_sweep
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -41,6 +41,28 @@ def write_report(directory: Path) -> ReportFiles:
                 _write_run(run)
             return _write_sweep(found)
         return _write_run(found)
+    except OSError as error:
+        raise DataError(f"{directory} cannot be written: {error.strerror or error}") from error
+
+
+def write_sweep_report(directory: Path, into: Path) -> ReportFiles:
+    """Write the joint report of a sweep's runs, which have theirs, into another directory.
+
+    Parameters
+    ----------
+    directory : Path
+        Holds the runs.
+    into : Path
+        Holds ``sweep.json``, and gets page, figure and tables.
+
+    Raises
+    ------
+    DataError
+        When a run is missing or broken, or ``into`` cannot be written.
+    """
+    found = read_sweep(directory, index=into / "sweep.json")
+    try:
+        return _write_sweep(dataclasses.replace(found, directory=into))
     except OSError as error:
         raise DataError(f"{directory} cannot be written: {error.strerror or error}") from error
 

@@ -18,7 +18,8 @@ class Classifier(Protocol):
     """A deterministic function of each row, as a picklable description.
 
     A row's answer must not depend on the other rows of its batch: counts would otherwise depend on how
-    rows are grouped into batches.
+    rows are grouped into batches. Executors other than `Serial` pickle it once and rebuild it once in each
+    worker; what is heavy, or tied to a device, belongs into `Loadable.load`.
     """
 
     @property
@@ -47,3 +48,16 @@ class TrainableClassifier(Classifier, Protocol):
 
     def fit_encoded(self, batch: Batch, y: npt.NDArray[Any]) -> Self:
         """Train on encoded rows and their targets; return self."""
+
+
+@runtime_checkable
+class Loadable(Protocol):
+    """A classifier that has something to do in the process that will ask it: read weights, take a GPU.
+
+    `load` is called once in each worker, after the classifier was unpickled there and before the first
+    task; with `Serial`, once per run in the calling process, before the first task. A worker that replaces
+    a dead one loads anew. `predict_encoded` may be called without it, outside the sampling of a run.
+    """
+
+    def load(self) -> None:
+        """Get ready to answer; what it raises ends the run with ModelError."""

@@ -108,11 +108,11 @@ class SmoothingNoise:
     def draw(
         self, inputs: Batch, row: int, copies: int, key: bytes, *, stage: Stage, block: int
     ) -> dict[str, npt.NDArray[Any]]:
-        """Return ``copies`` noisy copies of one row, modality by modality."""
+        """Return ``copies`` noisy copies of one row, modality by modality; stage CLEAN has no noise."""
         noisy: dict[str, npt.NDArray[Any]] = {}
         for modality, name in enumerate(sorted(inputs)):
             clean = inputs[name][row]
-            kernel = self.kernels.get(name)
+            kernel = None if stage is Stage.CLEAN else self.kernels.get(name)
             tiled = np.broadcast_to(clean, (copies, *clean.shape))
             if kernel is None:
                 noisy[name] = tiled

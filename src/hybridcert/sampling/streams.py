@@ -29,6 +29,7 @@ class Stage(enum.IntEnum):
     TRAIN = 2
     PREDICT = 3
     EXPLORE = 4
+    CLEAN = 5
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

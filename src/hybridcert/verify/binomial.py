@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 from typing import Final
 
 from flint import arb, fmpq
@@ -56,6 +57,52 @@ def tail_units(k: int, n: int, p: fmpq, bits: int) -> int:
 def lower_tail(k: int, n: int, p: fmpq, bits: int) -> arb:
     """Return a ball that holds P(Bin(n, p) <= k): the upper tail of the failures."""
     return upper_tail(n - k, n, 1 - p, bits)
+
+
+def binomial_window(n: int, p: fmpq, bits: int) -> tuple[int, list[arb], arb]:
+    """Return P(Bin(n, p) = j) for j from some first value on, and a bound on the probability of all others.
+
+    Parameters
+    ----------
+    n
+        Count >= 1.
+    p
+        Success probability in (0, 1), exact.
+    bits
+        Working precision. The bound on what is left out is below 2^(1 - bits).
+
+    Returns
+    -------
+    first, masses, left_out
+        ``masses[i]`` holds P(Bin(n, p) = first + i).
+    """
+    mode = min(n, int((n + 1) * p.p // p.q))
+    with precision(bits):
+        odds = arb(p / (1 - p))
+        peak = _point(mode, n, p)
+        above, over = _falling(peak, lambda i: odds * (n - mode - i) / (mode + i + 1), n - mode, bits)
+        below, under = _falling(peak, lambda i: (mode - i) / (odds * (n - mode + i + 1)), mode, bits)
+        return mode - len(below), [*reversed(below), peak, *above], over + under
+
+
+def window_terms(n: int, p: fmpq, bits: int) -> float:
+    """Return about how many terms `binomial_window` has."""
+    return min(n + 1.0, 2 * math.sqrt(1.4 * bits * n * float(p) * float(1 - p)) + bits)
+
+
+def _falling(term: arb, ratio: Callable[[int], arb], terms: int, bits: int) -> tuple[list[arb], arb]:
+    """Return the terms that follow, by their falling ratios, and a bound on the sum of those left out."""
+    found: list[arb] = []
+    negligible = arb(2) ** -bits
+    for i in range(terms):
+        step = ratio(i)
+        if i % _STRIDE == 0 and step < 1:
+            rest = term * step / (1 - step)
+            if rest < negligible:
+                return found, rest
+        term = term * step
+        found.append(term)
+    return found, arb(0)
 
 
 def _terms(k: int, n: int, p: fmpq, bits: int) -> arb:

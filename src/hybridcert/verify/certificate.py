@@ -28,8 +28,24 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class Plan:
+    """When sampling could stop: looks with error probabilities or boundaries, or a prior and no looks.
+
+    ``look`` is the index of the look at which the outcome counts, ``certify_at`` the successes from which on
+    a path crosses at each look, ``crossed`` whether this one did, ``prior`` the parameters of a beta law.
+    """
+
+    looks: tuple[int, ...] = ()
+    look: int = 0
+    alphas: tuple[fmpq, ...] = ()
+    certify_at: tuple[int, ...] = ()
+    crossed: bool = False
+    prior: tuple[fmpq, fmpq] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Estimate:
-    """The bounds on the clean scores, and the counts that prove them."""
+    """The bounds on the clean scores, and the counts that prove them; ``plan`` if these were not fixed."""
 
     method: str
     p_lower: fmpq
@@ -39,6 +55,7 @@ class Estimate:
     successes: int = 0
     counts: tuple[int, ...] = ()
     label_index: int = 0
+    plan: Plan | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import functools
-import math
-from typing import Literal
+from collections.abc import Sequence
 
-from flint import arb, fmpq
+from flint import fmpq
 
-from hybridcert.verify import limits
-from hybridcert.verify.balls import above
-from hybridcert.verify.binomial import lower_tail, tail_units, upper_tail
-from hybridcert.verify.certificate import Certificate
-from hybridcert.verify.meter import Meter
+from hybridcert.verify.certificate import Certificate, Estimate
+from hybridcert.verify.decisions import Decision, crossing_at_most, evidence_suffices, tail_at_most
+from hybridcert.verify.meter import Meter, rational_units
+from hybridcert.verify.sequential import stages_of
 
 
 def check_estimate(certificate: Certificate, meter: Meter) -> list[str]:
@@ -26,62 +23,56 @@ def check_estimate(certificate: Certificate, meter: Meter) -> list[str]:
     estimate, reasons = certificate.estimate, []
     if estimate.alpha is None:
         return []  # method "given": an assertion of whoever issued the document
-    share = estimate.alpha
-    if estimate.method == "clopper-pearson":
-        k = estimate.successes
-        bound_upper = 1 - estimate.p_lower
-        if estimate.p_upper is not None and estimate.p_upper < bound_upper:
-            reasons.append("estimate.p_upper: must be at least 1 - p_lower")
-    else:
-        share = share / certificate.claim.classes
+    plan, share, over = estimate.plan, estimate.alpha, "alpha"
+    if plan is not None and plan.alphas:
+        share, over = plan.alphas[plan.look], f"looks[{plan.look}][1]"
+        if _total(plan.alphas, meter) > estimate.alpha:
+            reasons.append("estimate.looks: the error probabilities must sum to at most alpha")
+    k = estimate.successes
+    if estimate.method == "clopper-pearson-bonferroni":
+        share, over = share / certificate.claim.classes, f"{over} / classes"
         k = estimate.counts[estimate.label_index]
-        others = [c for i, c in enumerate(estimate.counts) if i != estimate.label_index]
-        runner_up = sorted(others, reverse=True)[certificate.claim.k - 1]
-        p_upper = estimate.p_upper
-        if p_upper is not None and p_upper != 1:
-            reason, work = _decided("lower", runner_up, estimate.samples, p_upper, share)
-            meter.spend(work)
-            if reason:
-                what = f"P(Bin(samples, p_upper) <= {runner_up}) <= alpha / classes"
-                reasons.append(f"estimate.p_upper: {what} {reason}")
+        reasons += _check_rival(certificate, share, over, meter)
+    elif estimate.p_upper is not None and estimate.p_upper < 1 - estimate.p_lower:
+        reasons.append("estimate.p_upper: must be at least 1 - p_lower")
     if estimate.p_lower != 0:
-        reason, work = _decided("upper", k, estimate.samples, estimate.p_lower, share)
+        what, (reason, work) = _proof(estimate, k, share, over)
         meter.spend(work)
         if reason:
-            over = "alpha" if estimate.method == "clopper-pearson" else "alpha / classes"
-            reasons.append(f"estimate.p_lower: P(Bin(samples, p_lower) >= {k}) <= {over} {reason}")
+            reasons.append(f"estimate.p_lower: {what} {reason}")
     if certificate.confidence is not None and certificate.confidence > 1 - estimate.alpha:
         reasons.append("scope.confidence: must be at most 1 - alpha")
     return reasons
 
 
-def tail_at_most(side: Literal["lower", "upper"], k: int, n: int, p: fmpq, alpha: fmpq) -> str | None:
-    """Return None if P(Bin(n, p) <= k) or P(Bin(n, p) >= k) is at most ``alpha``, else how that fails."""
-    return _decided(side, k, n, p, alpha)[0]
+def _total(shares: Sequence[fmpq], meter: Meter) -> fmpq:
+    total = fmpq(0)
+    for share in shares:
+        total += share
+        meter.spend(rational_units(int(total.q).bit_length()))
+    return total
 
 
-@functools.lru_cache(maxsize=8192)
-def _decided(side: str, k: int, n: int, p: fmpq, alpha: fmpq) -> tuple[str | None, int]:
-    """Return the answer of `tail_at_most`, and the work it took."""
-    meter = Meter(limits.WORK)
-
-    def tail(bits: int) -> arb:
-        if side == "upper":
-            meter.spend(tail_units(k, n, p, bits))
-            return upper_tail(k, n, p, bits)
-        meter.spend(tail_units(n - k, n, 1 - p, bits))
-        return lower_tail(k, n, p, bits)
-
-    exceeds = above(tail, alpha)
-    if exceeds is None and n * (int(p.p).bit_length() + int(p.q).bit_length()) <= limits.EXACT_TAIL_BITS:
-        exceeds = _exact_tail(side, k, n, p) > alpha
-    if exceeds is None:
-        return f"is undecided at {limits.PRECISIONS[-1]} bits", meter.spent
-    return ("does not hold" if exceeds else None), meter.spent
+def _check_rival(certificate: Certificate, share: fmpq, over: str, meter: Meter) -> list[str]:
+    """Check the bound on the k-th largest score of the labels that are not claimed."""
+    estimate = certificate.estimate
+    if estimate.p_upper is None or estimate.p_upper == 1:
+        return []
+    others = [c for i, c in enumerate(estimate.counts) if i != estimate.label_index]
+    runner_up = sorted(others, reverse=True)[certificate.claim.k - 1]
+    reason, work = tail_at_most("lower", runner_up, estimate.samples, estimate.p_upper, share)
+    meter.spend(work)
+    what = f"P(Bin(samples, p_upper) <= {runner_up}) <= {over}"
+    return [f"estimate.p_upper: {what} {reason}"] if reason else []
 
 
-def _exact_tail(side: str, k: int, n: int, p: fmpq) -> fmpq:
-    """Sum the tail in exact rationals, to settle a tie."""
-    counts = range(k, n + 1) if side == "upper" else range(k + 1)
-    terms = (fmpq(math.comb(n, j)) * p**j * (1 - p) ** (n - j) for j in counts)
-    return sum(terms, fmpq(0))
+def _proof(estimate: Estimate, k: int, share: fmpq, over: str) -> tuple[str, Decision]:
+    """Return what has to hold of ``p_lower`` in (0, 1) with ``k`` successes, and whether it does."""
+    plan, n, p = estimate.plan, estimate.samples, estimate.p_lower
+    if plan is not None and plan.certify_at:
+        what = f"P_p_lower(certified before looks[{plan.look}], or at least {k} successes there) <= alpha"
+        return what, crossing_at_most(stages_of(plan.looks, plan.certify_at, plan.look, k), p, share)
+    if plan is not None and plan.prior is not None:
+        what = "B(a + successes, b + failures) / B(a, b) >= p_lower^successes (1 - p_lower)^failures / alpha"
+        return what, evidence_suffices(k, n, p, plan.prior, share)
+    return f"P(Bin(samples, p_lower) >= {k}) <= {over}", tail_at_most("upper", k, n, p, share)

@@ -10,6 +10,7 @@ from hybridcert.verify.certificate import Certificate, Point
 from hybridcert.verify.decimals import shown_down, shown_up
 from hybridcert.verify.limits import PRECISIONS
 from hybridcert.verify.noise import noise_lines
+from hybridcert.verify.stopping import drawn, planned, proof, stopping
 from hybridcert.verify.verdict import Verdict, read_certificate
 from hybridcert.verify.words import attack, cleaned, contract, counted, quoted
 
@@ -127,9 +128,9 @@ def _confidence(certificate: Certificate, document: Mapping[str, object]) -> lis
             "Nothing in the document proves it.",
         ]
     confidence = _section(document, "scope").get("confidence")
-    samples = counted(estimate.samples, "noisy sample")
     return [
-        f"With confidence {confidence} over the draw of {samples}, which proves {score}.",
+        f"With confidence {confidence} over the draw of {drawn(estimate)}, which proves {score}.",
+        *stopping(estimate),
         "The counts are the issuer's word: verification proves what follows from them, not that they were",
         "drawn independently, from this noise, for this input, after its label and the threshold were fixed.",
         "It holds for all budgets above at once, and for this input alone: over many inputs, the expected",
@@ -157,7 +158,7 @@ def _checks(certificate: Certificate) -> list[str]:
         "At each of these the dual bound D(log t) proves what is said, whatever the classifier.",
     ]
     if certificate.estimate.alpha is not None:
-        lines.append("Given the counts, a binomial tail proves the clean score.")
+        lines.append(f"Given the counts, {proof(certificate.estimate)} proves the clean score.")
     return lines
 
 
@@ -174,6 +175,7 @@ def _limits(certificate: Certificate) -> list[str]:
         lines.append("The clean score is an assertion: if it is wrong, so is everything else.")
     else:
         lines.append("Counts that were made up, or chosen among several draws, prove nothing.")
+        lines += planned(certificate.estimate)
     return lines
 
 

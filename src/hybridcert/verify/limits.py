@@ -37,6 +37,8 @@ LOG_T: Final = 2**40
 
 SAMPLES: Final = 10**10
 """Samples behind an estimate."""
+LOOKS: Final = 1_000
+"""Looks at which the sampling behind an estimate could stop."""
 LABELS: Final = 1_000_000
 """Labels of a top-k claim."""
 MODALITIES: Final = 64
@@ -73,7 +75,7 @@ ATOMS: Final = 2_000_000
 ENVELOPE_LINES: Final = 20_000
 """Supporting lines of an envelope."""
 EXACT_TAIL_BITS: Final = 20_000
-"""Samples times bits of the probability for which a binomial tail is summed exactly, to settle a tie."""
+"""Samples times bits of the probability for which a bound is computed exactly, to settle a tie."""
 EXACT_BITS: Final = 20_000_000
 """Bits of the exact rationals that settle a tie."""
 

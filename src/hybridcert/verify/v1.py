@@ -1,4 +1,7 @@
-"""Reader of ``hybridcert/certificate/1``: it stays as it is for ever, later versions get their own."""
+"""Reader of ``hybridcert/certificate/1``: what it accepts it accepts for ever, later versions get their own.
+
+It may learn further forms, which those who do not know them refuse; no document changes its meaning.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from hybridcert.verify import limits
 from hybridcert.verify.certificate import Certificate, Claim, Continuous, Estimate, Point, Witness
 from hybridcert.verify.laws import Threatened, read_changes, threatened
 from hybridcert.verify.reals import count, decimal, items, real, real_in, section, shown, text
+from hybridcert.verify.v1_estimate import read_estimate
 
 SCHEMA: Final = "hybridcert/certificate/1"
 
@@ -42,7 +46,7 @@ def read(document: Mapping[str, object]) -> Certificate:
     threat = section(found["threat"], "threat", required=("discrete", "continuous"))
     modalities = threatened(law, threat)
     claim = _claim(found["claim"])
-    estimate = _estimate(found["estimate"], claim)
+    estimate = read_estimate(found["estimate"], claim)
     continuous = _continuous(law, threat)
     points = _points(found["frontier"], modalities, claim)
     for index, point in enumerate(points):
@@ -72,61 +76,6 @@ def _claim(value: object) -> Claim:
     if not isinstance(value, Mapping):
         raise DataError(f"claim: expected an object, got {shown(value)}")
     raise DataError(f"claim.kind: expected 'score' or 'top-k', got {shown(kind)}")
-
-
-def _estimate(value: object, claim: Claim) -> Estimate:
-    if not isinstance(value, Mapping):
-        raise DataError(f"estimate: expected an object, got {shown(value)}")
-    method, top = value.get("method"), claim.kind == "top-k"
-    counted = ("method", "samples", "alpha", "p_lower")
-    if method == "given":
-        found = section(value, "estimate", required=("method", "p_lower", *(("p_upper",) if top else ())))
-        return Estimate("given", _p_lower(found), _p_upper(found) if top else None)
-    if method == "clopper-pearson":
-        optional = ("p_upper",) if top else ()
-        found = section(value, "estimate", required=(*counted, "successes"), optional=optional)
-        if claim.k != 1:
-            raise DataError(f"estimate.method: {method!r} proves top-k claims with k = 1, got {claim.k}")
-        samples = count(found["samples"], "estimate.samples", least=1, most=limits.SAMPLES)
-        return Estimate(
-            "clopper-pearson",
-            _p_lower(found),
-            _p_upper(found) if found.get("p_upper") is not None else None,
-            alpha=real_in(found["alpha"], "estimate.alpha", "0", "1", brackets="()"),
-            samples=samples,
-            successes=count(found["successes"], "estimate.successes", most=samples),
-        )
-    if method == "clopper-pearson-bonferroni":
-        if not top:
-            raise DataError(f"estimate.method: {method!r} is for top-k claims")
-        found = section(value, "estimate", required=(*counted, "counts", "label_index", "p_upper"))
-        samples = count(found["samples"], "estimate.samples", least=1, most=limits.SAMPLES)
-        entries = items(found["counts"], "estimate.counts", most=limits.LABELS)
-        counts = tuple(count(n, f"estimate.counts[{i}]", most=samples) for i, n in enumerate(entries))
-        if len(counts) != claim.classes or sum(counts) != samples:
-            raise DataError(
-                f"estimate.counts: expected {claim.classes} counts with a sum of {samples}, "
-                f"got {len(counts)} with sum {sum(counts)}"
-            )
-        return Estimate(
-            method,
-            _p_lower(found),
-            _p_upper(found),
-            alpha=real_in(found["alpha"], "estimate.alpha", "0", "1", brackets="()"),
-            samples=samples,
-            counts=counts,
-            label_index=count(found["label_index"], "estimate.label_index", most=len(counts) - 1),
-        )
-    known = "'clopper-pearson', 'clopper-pearson-bonferroni' or 'given'"
-    raise DataError(f"estimate.method: expected {known}, got {shown(method)}")
-
-
-def _p_lower(found: Mapping[str, object]) -> fmpq:
-    return real_in(found["p_lower"], "estimate.p_lower", "0", "1", brackets="[)")
-
-
-def _p_upper(found: Mapping[str, object]) -> fmpq:
-    return real_in(found["p_upper"], "estimate.p_upper", "0", "1", brackets="[]")
 
 
 def _confidence(value: object, estimate: Estimate) -> fmpq | None:

@@ -1,0 +1,71 @@
+"""What makes two runs the same run, so that the counts of one may be used by the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from hybridcert.datasets.tables import Table
+from hybridcert.experiments.config import Config, read_mapping
+from hybridcert.sampling.store_file import reading
+from hybridcert.sampling.store_identity import check_same, flatten
+
+_PACKAGES = ("hybridcert", "numpy")
+
+
+def run_identity(config: Config, table: Table, *, rows: int) -> dict[str, Any]:
+    """Return what the counts of a run depend on, all but the trained model.
+
+    That is the configuration without its report and without the place of the data, the data's content, the
+    number of rows to certify, and the packages that draw the noise. Workers play no part.
+
+    Parameters
+    ----------
+    table : Table
+        All the data.
+    rows : int
+        How many test rows are certified.
+    """
+    return {
+        "configuration": _what_counts(config.resolved()),
+        "data": {"sha256": table.digest()},
+        "rows": rows,
+        "packages": {package: version(package) for package in _PACKAGES},
+    }
+
+
+def check_same_run(store: Path, identity: Mapping[str, Any]) -> None:
+    """Compare an identity that still lacks the model with that of a store, before a model is trained.
+
+    Raises
+    ------
+    RunMismatchError
+        Naming what differs.
+    StoreError
+        When the store cannot be read.
+    """
+    with reading(store) as connection:
+        kept = dict(connection.execute("SELECT name, value FROM identity ORDER BY position"))
+    check_same(store, {k: v for k, v in kept.items() if not k.startswith("model.")}, flatten(identity))
+
+
+def check_same_sweep(config: Path, raw: Mapping[str, Any]) -> None:
+    """Compare the configuration of a sweep with the one that its directory was made with.
+
+    Raises
+    ------
+    RunMismatchError
+        Naming what differs.
+    """
+    was = read_mapping(config)
+    check_same(config, flatten(_what_counts(was)), flatten(_what_counts(raw)))
+
+
+def _what_counts(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration without its report and without the place of the data."""
+    kept = {key: value for key, value in configuration.items() if key != "report"}
+    if isinstance(kept.get("data"), Mapping):
+        kept["data"] = {key: value for key, value in kept["data"].items() if key != "path"}
+    return kept

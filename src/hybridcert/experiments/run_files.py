@@ -1,0 +1,132 @@
+"""The files of a complete run: results, certificates, and what they may depend on."""
+
+from __future__ import annotations
+
+import json
+import platform
+import resource
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hybridcert.certification import CertificationRun
+from hybridcert.datasets.tables import Table
+from hybridcert.documents.issue import FILE_NAME, write_certificates
+from hybridcert.experiments.run_directory import COMPLETE, SWEEP_COMPLETE, write_config
+from hybridcert.experiments.sweep import SweepRun
+
+_PACKAGES = ("hybridcert", "numpy", "scipy", "pandas", "pyarrow", "python-flint", "scikit-learn")
+
+
+def write_run(
+    directory: Path,
+    *,
+    run: CertificationRun,
+    target: npt.NDArray[Any],
+    config: Mapping[str, Any],
+    environment: Mapping[str, Any],
+    extras: Sequence[Mapping[str, Any]] = (),
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Write configuration, results, certificates and environment into ``directory`` (made if missing).
+
+    Parameters
+    ----------
+    target : array, shape (inputs,)
+        True labels.
+    extras : mappings with title, text, columns and rows
+        Further tables for the report.
+    progress : callable(done, total), optional
+        Told how many certificates are issued; each is verified before it is written.
+    """
+    directory.mkdir(exist_ok=True)
+    write_config(directory, config)
+    frame = run.frame()
+    frame.insert(1, "target", np.tile(target, len(run.points)))
+    frame.to_parquet(directory / "results.parquet", index=False)
+    provenance = {key: environment[key] for key in ("model", "packages")}
+    provenance["data"] = {"sha256": environment["data"].get("sha256")}
+    documents: Iterable[dict[str, Any]] = run.certificates(provenance)
+    if progress is not None:
+        documents = _counted(documents, len(run) - len(run.failures), progress)
+    write_certificates(directory / FILE_NAME, documents)
+    write_json(directory / "run.json", run.describe())
+    if extras:
+        write_json(directory / "extras.json", list(extras))
+    failures = {str(run.index[row]): reason for row, reason in run.failures.items()}
+    write_json(directory / COMPLETE, {**environment, "failures": failures})
+
+
+def describe_environment(
+    *, title: str, seed: int, data: Mapping[str, Any], model: Mapping[str, Any], cost: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Everything that a result may depend on besides the configuration, and what it cost."""
+    return {
+        "title": title,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": _versions(),
+        "data": dict(data),
+        "model": dict(model),
+        "seed": seed,
+        "cost": {**cost, "peak_memory_mib": _peak_memory_mib()},
+    }
+
+
+def describe_data(table: Table, *, train: Table, test: Table) -> dict[str, Any]:
+    """Where the table came from, its digest, and how many rows trained and were certified."""
+    return {
+        "source": table.source,
+        "sha256": table.digest(),
+        "rows": len(table.X),
+        "training_rows": len(train.X),
+        "certified_rows": len(test.X),
+    }
+
+
+def write_sweep_index(directory: Path, runs: Sequence[SweepRun], *, title: str) -> None:
+    """Write which run of a sweep lies where."""
+    write_json(
+        directory / SWEEP_COMPLETE,
+        {
+            "title": title,
+            "keys": list(runs[0].values),
+            "runs": [{"directory": run.directory, "values": list(run.values.values())} for run in runs],
+        },
+    )
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write one indented JSON document."""
+    path.write_text(json.dumps(value, indent=2, default=str) + "\n", encoding="utf-8")
+
+
+def _counted(
+    documents: Iterable[dict[str, Any]], total: int, progress: Callable[[int, int], None]
+) -> Iterator[dict[str, Any]]:
+    for done, document in enumerate(documents, start=1):
+        yield document
+        progress(done, total)
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            from hybridcert import __version__
+
+            found[package] = __version__
+    return found
+
+
+def _peak_memory_mib() -> float:
+    """Of this process and, if that is more, of its largest worker."""
+    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)

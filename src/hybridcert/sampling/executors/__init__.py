@@ -1,0 +1,1 @@
+"""Where sampling is done: in this process, in worker processes, on a Ray cluster."""
