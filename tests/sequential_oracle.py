@@ -30,17 +30,35 @@ def exact_crossing(p: float | Fraction, looks: Sequence[int], certify_at: Sequen
 
 
 def ball_crossing(p: float, looks: Sequence[int], certify_at: Sequence[int]) -> arb:
-    """The same in balls: the generating function of the failures, cut at what no boundary reaches."""
+    """The same in balls, by generating functions cut at what no boundary reaches.
+
+    Counts failures, of which few may cross; or successes, where the boundaries are lower.
+    """
     allowed = [n - boundary for n, boundary in zip(looks, certify_at, strict=True)]
+    if max(allowed) <= max(certify_at):
+        return _reached(ball(p), 1 - ball(p), looks, allowed)
+    return 1 - _kept(1 - ball(p), ball(p), looks, certify_at)
+
+
+def _reached(zero: arb, one: arb, looks: Sequence[int], allowed: Sequence[int]) -> arb:
+    """P(a sum of 0s and 1s is at most ``allowed`` at some look)."""
     most = max(allowed)
-    factor = arb_poly([ball(p), 1 - ball(p)])
     law, copies, crossed = arb_poly([1]), 0, arb(0)
     for n, failures in zip(looks, allowed, strict=True):
-        law, copies = cut(law * power(factor, n - copies, most), most), n
+        law, copies = cut(law * power(arb_poly([zero, one]), n - copies, most), most), n
         masses = law.coeffs()
         crossed += sum(masses[: failures + 1], arb(0))
         law = arb_poly([arb(0)] * (failures + 1) + masses[failures + 1 :])
     return crossed
+
+
+def _kept(zero: arb, one: arb, looks: Sequence[int], below: Sequence[int]) -> arb:
+    """P(a sum of 0s and 1s is less than ``below`` at every look)."""
+    law, copies = arb_poly([1]), 0
+    for n, boundary in zip(looks, below, strict=True):
+        law, copies = law * power(arb_poly([zero, one]), n - copies, boundary - 1), n
+        law = cut(law, boundary - 1)
+    return sum(law.coeffs(), arb(0))
 
 
 def power(base: arb_poly, exponent: int, most: int) -> arb_poly:

@@ -12,6 +12,7 @@ from scipy.stats import chi2_contingency
 
 import hybridcert as hc
 from exact_laws import float_below
+from hybridcert.sampling.executors.processes import Processes
 from hybridcert.sampling.noise import SmoothingNoise
 from hybridcert.sampling.slots import BySlot, counts_of_first, noise_on_first
 from hybridcert.sampling.store import RunStore
@@ -229,6 +230,14 @@ def test_what_a_store_holds_is_not_drawn_again(tmp_path):
             np.testing.assert_array_equal(ours.counts, theirs.counts)
 
 
+def test_processes_count_the_same():
+    smoothed, X = smoothed_for("absorbing"), inputs_for("absorbing", 3)
+    ours = frontier_for(smoothed, X, samples=6_000)
+    theirs = frontier_for(smoothed, X, samples=6_000, executor=Processes(workers=2))
+    for one, other in zip(ours.runs, theirs.runs, strict=True):
+        np.testing.assert_array_equal(one.counts, other.counts)
+
+
 def test_the_deployed_classifier_has_noise_on_its_slots_alone():
     smoothed = smoothed_for("fields")
     deployed = on_first_slots(smoothed, modality="text", slots=2)
@@ -254,6 +263,10 @@ def test_wrong_arguments_are_named():
         slot_frontier(
             smoothed, X, modality="tag", samples=9, alpha=0.1, seed=0, threshold=0.5, scope="per budget"
         )
+    with pytest.raises(hc.ParameterError, match="threshold must be"):
+        frontier_for(smoothed, X, threshold=1.5)
+    with pytest.raises(hc.ParameterError, match="label must be one of a, b, c"):
+        frontier_for(smoothed, X, label="d")
     with pytest.raises(hc.ParameterError, match="slots must be"):
         on_first_slots(smoothed, modality="text", slots=-1)
     with pytest.raises(hc.ParameterError, match="slots must be"):

@@ -92,7 +92,7 @@ ENTRIES = st.builds(
 )
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(batches=st.lists(st.lists(ENTRIES, max_size=6), max_size=5), reopen=st.booleans())
 def test_a_store_is_a_dictionary_that_refuses_contradictions(
     tmp_path_factory: pytest.TempPathFactory, batches: list[list[Entry]], reopen: bool
@@ -482,7 +482,7 @@ def test_the_lock_dies_with_its_process_even_if_children_live_on(path: Path) -> 
 
 
 def test_no_two_processes_hold_the_lock_at_once(path: Path) -> None:
-    processes = [spawn("contend", path, 500) for _ in range(4)]
+    processes = [spawn("contend", path, 200) for _ in range(4)]
     for process in processes:
         assert finish(process) == (0, ["done"], "")
     assert list(path.parent.iterdir()) == []

@@ -50,13 +50,6 @@ Bound = Literal["exact", "spending", "mixture"]
 
 Rows = npt.NDArray[np.intp]
 
-_WHY = {
-    Verdict.CERTIFIED: "target certified",
-    Verdict.GIVE_UP: "target out of reach",
-    Verdict.ENOUGH: "all copies drawn",
-    Verdict.GO_ON: "budget spent",
-}
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Question:
@@ -245,22 +238,21 @@ class Estimation(abc.ABC):
 
     def reasons(self, found: Sampling) -> list[str]:
         """Return in words why each input draws no more copies."""
-        said = _WHY | {Verdict.ENOUGH: self.enough}
+        said = {Verdict.GO_ON: "budget spent", Verdict.GIVE_UP: "target out of reach"}
+        if isinstance(self.subject.question.stopping, Target):
+            said |= {Verdict.CERTIFIED: "target certified"}
+        else:
+            tolerant = isinstance(self.subject.question.stopping, Tolerance)
+            done = "within tolerance" if tolerant else "all copies drawn"
+            said |= {Verdict.CERTIFIED: done, Verdict.ENOUGH: done}
         return [
             "failed" if row in found.failures else said[Verdict(verdict)]
             for row, verdict in enumerate(found.verdicts.tolist())
         ]
 
-    @property
-    def enough(self) -> str:
-        """What it means that an input has enough copies."""
-        return "within tolerance" if isinstance(self.subject.question.stopping, Tolerance) else _ALL
-
 
 _ALMOST = math.nextafter(1.0, 0.0)
 """In place of a score of 1 for a target that no score reaches: nothing can certify it."""
-
-_ALL = _WHY[Verdict.ENOUGH]
 
 
 class FixedEstimation(Estimation):
@@ -268,7 +260,13 @@ class FixedEstimation(Estimation):
 
     def __init__(self, subject: Subject) -> None:
         super().__init__(subject)
-        self.rule = FixedSamples(subject.question.samples)
+        self.rule = FixedSamples(subject.question.samples, self._unattacked)
+
+    def _unattacked(self, look: int, rows: Rows, counts: Counts) -> Bools:
+        """Whether the claim is proven where nothing is changed: at d = 0 and ε = 0."""
+        bounds, claim = self._at(look, rows, counts), self.subject.question.claim
+        rival = claim.threshold if isinstance(claim, ScoreAbove) else bounds.p_upper
+        return np.asarray(bounds.p_lower > rival)
 
     def bounds(self, found: Sampling) -> LabelBounds:
         """See `Estimation.bounds`."""

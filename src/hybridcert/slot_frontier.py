@@ -188,6 +188,7 @@ def slot_frontier(
     ParameterError, DataError
         For values outside these ranges, or broken inputs.
     """
+    claim = ScoreAbove(threshold)
     check_count("samples", samples)
     check_open("alpha", alpha)
     if scope not in SCOPES:
@@ -195,12 +196,14 @@ def slot_frontier(
     if label is None:
         check_count("selection_samples", selection_samples)
     base = smoothed._base()
+    classes = np.asarray(base.classes_)
+    fixed = None if label is None else _class_index(classes, label)
     everywhere = SmoothingNoise(smoothed.noise, base.surfaces())
     most = len(slot_columns(everywhere, modality)) if max_d is None else max_d
     noise = noise_on_first(everywhere, modality, most)
-    inputs, classes = base.encode(X), np.asarray(base.classes_)
-    contents = RowStreams(0).keys(inputs)
     described = {n: {"kernel": k.name} | k.parameters() for n, k in sorted(noise.kernels.items())}
+    inputs = base.encode(X)
+    contents = RowStreams(0).keys(inputs)
     started = time.perf_counter()
     with Sampler(
         Work(base, noise, BySlot(modality, slot_columns(noise, modality))),
@@ -211,28 +214,26 @@ def slot_frontier(
         kernel=_digest(repr((modality, most, described)).encode()),
         retries=retries,
     ) as sampler:
-        stages = [sampler.sample(Stage.CLEAN, FixedSamples(1))]
-        clean = counts_of_first(stages[0].counts, len(classes))[most].argmax(axis=1)
-        if label is None:
-            stages.append(sampler.sample(Stage.SELECT, FixedSamples(selection_samples), report=progress))
-            claimed = counts_of_first(stages[1].counts, len(classes))[most].argmax(axis=1)
-        else:
-            claimed = np.full(len(contents), _class_index(classes, label))
-        found = sampler.sample(Stage.ESTIMATE, FixedSamples(samples), report=progress)
-        stages.append(found)
+        stages = {Stage.CLEAN: sampler.sample(Stage.CLEAN, FixedSamples(1))}
+        for stage, copies in ((Stage.SELECT, selection_samples), (Stage.ESTIMATE, samples)):
+            if stage is Stage.ESTIMATE or fixed is None:
+                stages[stage] = sampler.sample(stage, FixedSamples(copies), report=progress)
     sampled = time.perf_counter()
+    counts = {stage: counts_of_first(found.counts, len(classes)) for stage, found in stages.items()}
     drawn = _Drawn(
         modality=modality,
         noise=noise,
-        claim=ScoreAbove(threshold),
+        claim=claim,
         scope=scope,
         alpha=alpha,
         samples=samples,
         classes=classes,
-        claimed=claimed,
-        clean=clean,
-        counts=counts_of_first(found.counts, len(classes)),
-        failures=found.failures,
+        claimed=(
+            counts[Stage.SELECT][most].argmax(axis=1) if fixed is None else np.full(len(contents), fixed)
+        ),
+        clean=counts[Stage.CLEAN][most].argmax(axis=1),
+        counts=counts[Stage.ESTIMATE],
+        failures=stages[Stage.ESTIMATE].failures,
         inputs=inputs,
         index=np.asarray(getattr(X, "index", np.arange(len(contents)))),
         digests=[key.hex() for key in contents],
@@ -244,13 +245,13 @@ def slot_frontier(
             "model": _described(base),
             "data": {"blake2b": _digest(b"".join(contents))},
         },
-        calls=sum(stage.calls for stage in stages),
+        calls=sum(found.calls for found in stages.values()),
     )
     runs = tuple(drawn.run(slots) for slots in range(most + 1))
     cost = {
         "model_calls": drawn.calls,
-        "model_calls_from_store": sum(stage.calls_from_store for stage in stages),
-        "model_calls_repeated": sum(stage.calls_repeated for stage in stages),
+        "model_calls_from_store": sum(found.calls_from_store for found in stages.values()),
+        "model_calls_repeated": sum(found.calls_repeated for found in stages.values()),
         "sampling_seconds": sampled - started,
         "certificate_seconds": time.perf_counter() - sampled,
     }

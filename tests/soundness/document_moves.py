@@ -122,10 +122,7 @@ def changed_plans(document: Json) -> Iterator[tuple[str, Json]]:
     estimate = document["estimate"]
     at = ("estimate", "looks")
     for i, (n, other) in enumerate(estimate.get("looks", [])):
-        yield (
-            "look dropped",
-            setting(document, at, [entry for j, entry in enumerate(estimate["looks"]) if j != i]),
-        )
+        yield "look dropped", changed(document, lambda moved, i=i: entry(moved, at).pop(i))
         yield "look moved", setting(document, (*at, i, 0), n + 1)
         if isinstance(other, str):
             yield "share", setting(document, (*at, i, 1), scaled(other, 1 + 1e-9))

@@ -25,7 +25,7 @@ from adversaries import (
 )
 from binomial_oracle import at_most
 from dual_oracle import Change, Law, atom_count, proves
-from sequential_oracle import outweighed, rarely_crossed
+from stopped_paths import outweighed, rarely_crossed
 
 Json = Any
 

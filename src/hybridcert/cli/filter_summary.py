@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hybridcert.reports import filter_wording, wording
+from hybridcert.cli.cost import cost_line
+from hybridcert.reports import filter_wording, stopping, wording
 from hybridcert.reports.filter import Filter, combined_rows
 from hybridcert.reports.filter_page import name_of
 from hybridcert.reports.run_data import RunData, SweepData
@@ -23,6 +24,8 @@ def print_filter(found: RunData | SweepData, directory: Path, console: Console) 
     for name, run, part in zip(names, runs, filters, strict=True):
         sentence = filter_wording.result(run, part)
         console.print(f"{name}: {sentence}" if name else sentence, markup=False)
+        for more in stopping.sentences(run):
+            console.print(more, markup=False)
     console.print(wording.meaning(runs[0]), markup=False)
     console.print()
     _print_table(names, filters, console)
@@ -30,9 +33,7 @@ def print_filter(found: RunData | SweepData, directory: Path, console: Console) 
     console.print()
     costs = [run.environment["cost"] for run in runs if "cost" in run.environment]
     if costs:
-        total = {key: sum(cost[key] for cost in costs) for key in ("model_calls", "seconds")}
-        cost = f"cost: {total['model_calls']:,} model calls, {total['seconds']:.1f} s"
-        console.print(cost, markup=False)
+        console.print(cost_line(costs), markup=False)
     console.print(f"report: {directory / 'report.html'}", markup=False)
 
 
@@ -63,6 +64,7 @@ def filter_record(found: RunData | SweepData, directory: Path) -> dict[str, Any]
         for point in part.points
     ]
     counted = {"label": part.label, "inputs": part.inputs, "benign": part.benign, "copies": part.samples}
+    counted["failed"] = stopping.failed(found)
     return record | counted | {"points": points, "cost": dict(found.environment.get("cost", {}))}
 
 

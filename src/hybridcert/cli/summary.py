@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hybridcert.baselines.naive_product import UNSOUND
 from hybridcert.certificate.directed import format_exact
 from hybridcert.cli.console import print_json
+from hybridcert.cli.cost import cost_line
 from hybridcert.cli.filter_summary import filter_record, print_filter
 from hybridcert.documents.issue import FILE_NAME
-from hybridcert.reports import naive, terms, wording
+from hybridcert.reports import naive, stopping, terms, wording
 from hybridcert.reports.run_data import RunData, SweepData, read_directory
 from hybridcert.reports.tables import certified_accuracy, certified_count, headline, percent, short_names
 
@@ -33,12 +34,16 @@ def print_summary(directory: Path, console: Console, *, as_json: bool) -> None:
         for values, run in zip(found.values, found.runs, strict=True):
             pairs = zip(short_names(found.keys), values, strict=True)
             console.print("[bold]" + ", ".join(f"{key} = {value}" for key, value in pairs) + "[/]")
+            for sentence in stopping.sentences(run):
+                console.print(sentence, markup=False)
             _print_counts(run, console)
             if naive.applies(run):
                 console.print(f"{UNSOUND}: {naive.counts(run)}\n", markup=False)
         for sentence in dict.fromkeys(map(wording.meaning, found.runs)):
             console.print(sentence, markup=False)
-        console.print(f"\nreport: {directory / 'report.html'}", markup=False)
+        console.print()
+        _print_cost(found.runs, console)
+        console.print(f"report: {directory / 'report.html'}", markup=False)
         _print_check(directory, found.runs[0], console)
     else:
         print_run(found, console)
@@ -48,22 +53,23 @@ def print_run(run: RunData, console: Console) -> None:
     """Print one run: result and meaning, certified counts, accuracy, cost, report."""
     console.print(wording.result(run), markup=False)
     console.print(wording.meaning(run), markup=False)
+    for sentence in stopping.sentences(run):
+        console.print(sentence, markup=False)
     console.print()
     _print_counts(run, console)
     for extra in run.extras:
         _print_extra(extra, console)
     if naive.applies(run):
         _print_naive(run, console)
-    cost = run.environment.get("cost")
-    if cost:
-        console.print(
-            f"cost: {cost['model_calls']:,} model calls, training {cost['training_seconds']:.1f} s, sampling "
-            f"{cost['sampling_seconds']:.1f} s, certificates {cost['certificate_seconds']:.1f} s, "
-            f"peak memory {cost['peak_memory_mib']:.0f} MiB",
-            markup=False,
-        )
+    _print_cost([run], console)
     console.print(f"report: {run.directory / 'report.html'}", markup=False)
     _print_check(run.directory, run, console)
+
+
+def _print_cost(runs: Sequence[RunData], console: Console) -> None:
+    costs = [run.environment["cost"] for run in runs if "cost" in run.environment]
+    if costs:
+        console.print(cost_line(costs), markup=False)
 
 
 def _print_counts(run: RunData, console: Console) -> None:
@@ -157,6 +163,7 @@ def _record(found: RunData | SweepData) -> dict[str, Any]:
     table = certified_accuracy(found)
     points = table[[*found.budget_columns, "eps", "certified"]].to_dict("records")
     claims = naive.naive_product(found)
+    target = stopping.target_of(found)
     return {
         "directory": str(found.directory),
         "report": str(found.directory / "report.html"),
@@ -166,6 +173,8 @@ def _record(found: RunData | SweepData) -> dict[str, Any]:
         "norm": found.norm,
         "smoothed_right": counts.right if terms.is_decisive(found) else None,
         "abstained": counts.abstained,
+        "failed": stopping.failed(found),
+        "target": None if target is None else {"d": target.d, "eps": target.eps, "met": target.met},
         "constant_right": None if counts.constant is None else counts.constant[1],
         "certified": points,
         "unsound_naive_product": None

@@ -74,7 +74,7 @@ def describe_environment(
         "data": dict(data),
         "model": dict(model),
         "seed": seed,
-        "cost": {**cost, "peak_memory_mib": _peak_memory_mib()},
+        "cost": {**cost, **_rate(cost), "peak_memory_mib": _peak_memory_mib()},
     }
 
 
@@ -124,6 +124,12 @@ def _versions() -> dict[str, str]:
 
             found[package] = __version__
     return found
+
+
+def _rate(cost: Mapping[str, Any]) -> dict[str, float]:
+    """Model calls per second of sampling, those found in the store left out."""
+    made, seconds = cost["model_calls"] - cost.get("model_calls_from_store", 0), cost["sampling_seconds"]
+    return {"calls_per_second": round(made / seconds, 1)} if made and seconds > 0.0 else {}
 
 
 def _peak_memory_mib() -> float:

@@ -7,6 +7,7 @@ decide; only where they hit a threshold are 64 more drawn.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Sequence
 from fractions import Fraction
@@ -21,7 +22,7 @@ def corrupted(
     probability: float | Fraction, copies: int, stream: np.random.Generator
 ) -> npt.NDArray[np.bool_]:
     """Draw ``copies`` independent events of the given probability in [0, 1]."""
-    whole, fraction = divmod(int(Fraction(probability) * _WORD**2), _WORD)
+    whole, fraction = _words(probability)
     if whole == _WORD:
         return np.ones(copies, dtype=np.bool_)
     bits = stream.integers(0, _WORD, size=copies, dtype=np.uint64)
@@ -30,6 +31,12 @@ def corrupted(
         ties = np.flatnonzero(bits == np.uint64(whole))
         events[ties] = stream.integers(0, _WORD, size=ties.size, dtype=np.uint64) < np.uint64(fraction)
     return events
+
+
+@functools.lru_cache(maxsize=4096)
+def _words(probability: float | Fraction) -> tuple[int, int]:
+    """Return a probability in units of 2⁻¹²⁸, rounded down, as its high and low word."""
+    return divmod(int(Fraction(probability) * _WORD**2), _WORD)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -53,7 +60,7 @@ class Categorical:
         """Prepare draws from probabilities >= 0 that sum to 1."""
         outcomes = [z for z, p in enumerate(probabilities) if p > 0]
         cumulative = list(itertools.accumulate(probabilities[z] for z in outcomes))[:-1]
-        words = [divmod(int(c * _WORD**2), _WORD) for c in cumulative]
+        words = [_words(c) for c in cumulative]
         whole, fraction = (np.array([w[part] for w in words], dtype=np.uint64) for part in (0, 1))
         return Categorical(np.array(outcomes, dtype=np.int64), whole, fraction)
 

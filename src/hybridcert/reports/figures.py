@@ -68,7 +68,7 @@ def sweep_figure(sweep: SweepData, theme: Theme = LIGHT) -> bytes:
         axes.set_title(title, color=theme.ink, fontsize=10)
     first = sweep.runs[0]
     swept = short_names(sweep.keys)
-    common = ("samples", "alpha", "threshold", "claim")
+    common = ("samples", "stopping", "bound", "budget", "alpha", "threshold", "claim")
     varied = (*swept, "claim") if "top_k" in swept else swept
     kept = {k: v for k, v in first.settings.items() if k in common and k not in varied}
     figure.suptitle(parameters(kept), color=theme.ink, fontsize=11)

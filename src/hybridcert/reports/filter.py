@@ -182,7 +182,8 @@ def combined_rows(names: Sequence[str], filters: Sequence[Filter]) -> list[list[
 
 def filter_inputs(run: RunData) -> pd.DataFrame:
     """One row per input and budget: label, hits, and the proven worst score at that budget, rounded down."""
-    columns = ["input", "target", "label", "clean_label", "successes", "samples", "p_lower", "d", "p_adv"]
+    columns = ["input", "target", "label", "clean_label", "successes", "samples", "stopped"]
+    columns += ["p_lower", "d", "p_adv"]
     table = run.results[[c for c in columns if c in run.results]].copy()
     number_certificates(run, table)
     for column in ("p_lower", "p_adv"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 
-from hybridcert.reports import filter_wording, wording
+from hybridcert.reports import filter_wording, stopping, wording
 from hybridcert.reports.filter import Filter, combined_rows
 from hybridcert.reports.markup import bullets, document, escaped, lead, picture, plain_table
 from hybridcert.reports.page import facts, how_to_check
@@ -21,6 +21,7 @@ def run_page(run: RunData, found: Filter, *, light: bytes, dark: bytes) -> str:
         f"<h1>{escaped(title)}</h1>",
         f'<p class="parameters">{escaped(parameters(run.settings))}</p>',
         lead(filter_wording.result(run, found), wording.meaning(run)),
+        *(f'<p class="note">{escaped(sentence)}</p>' for sentence in stopping.sentences(run)),
         picture(light, dark, "Share of inputs certified at each budget d, one curve per threshold"),
         "<h2>False alarms beside what is certified</h2>",
         *_table([""], [found]),
@@ -45,7 +46,7 @@ def sweep_page(sweep: SweepData, found: Sequence[Filter], *, light: bytes, dark:
     names = [name_of(sweep, number) for number in range(len(sweep.runs))]
     links = [
         f'<li><a href="{html.escape(run.directory.name, quote=True)}/report.html">{escaped(name)}</a>: '
-        f"{escaped(filter_wording.result(run, part))}</li>"
+        f"{escaped(' '.join([filter_wording.result(run, part), *stopping.sentences(run)]))}</li>"
         for name, run, part in zip(names, sweep.runs, found, strict=True)
     ]
     body = [

@@ -65,6 +65,7 @@ def guarantees(run: RunData, found: Filter) -> list[str]:
             "What is certified is rounded down, false alarms are rounded up. An input that is not certified "
             "is not shown to be attackable: nothing is claimed about it."
         ),
+        *wording.valid_though_stopped(run),
     ]
 
 

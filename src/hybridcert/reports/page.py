@@ -8,7 +8,7 @@ from typing import Any
 
 from hybridcert.certificate.directed import format_exact
 from hybridcert.documents.issue import FILE_NAME
-from hybridcert.reports import naive, terms, wording
+from hybridcert.reports import naive, stopping, terms, wording
 from hybridcert.reports.markup import (
     bullets,
     document,
@@ -30,6 +30,7 @@ def run_page(run: RunData, *, light: bytes, dark: bytes) -> str:
         f"<h1>{escaped(title)}</h1>",
         f'<p class="parameters">{escaped(parameters(run.settings))}</p>',
         lead(wording.result(run), wording.meaning(run)),
+        *(f'<p class="note">{escaped(sentence)}</p>' for sentence in stopping.sentences(run)),
         picture(light, dark, f"{terms.counted(run)}, against {terms.distance_label(run)}"),
         f"<h2>{terms.heading(run)}</h2>",
         _accuracy(run),
@@ -71,6 +72,7 @@ def sweep_page(sweep: SweepData, *, light: bytes, dark: bytes) -> str:
         body += [
             f'<h2><a href="{link}">{escaped(name)}</a></h2>',
             f"<p>{escaped(wording.result(run))}</p>",
+            *(f'<p class="note">{escaped(sentence)}</p>' for sentence in stopping.sentences(run)),
             _accuracy(run),
             naive.note(run),
         ]
@@ -131,9 +133,10 @@ def facts(run: RunData) -> list[tuple[str, str]]:
     ]
     if run.rank is not None:
         facts.append(("claim", f"top-{run.rank}"))
+    names = {"samples": "samples at most"} if stopping.may_stop(run.settings) else {}
     facts += [
-        (k.replace("_", " "), str(run.settings[k]))
-        for k in ("threshold", "samples", "selection_samples", "alpha", "seed")
+        (names.get(k, k).replace("_", " "), _plain(run.settings[k]))
+        for k in ("threshold", "samples", "stopping", "bound", "budget", "selection_samples", "alpha", "seed")
         if run.settings.get(k) is not None
     ]
     facts += [(k, _flat(environment[k])) for k in ("data", "model", "packages") if k in environment]
@@ -151,6 +154,10 @@ def _flat(values: Mapping[str, Any]) -> str:
             shown = ", ".join(map(str, value)) if isinstance(value, list) else value
             parts.append(f"{key} {shown}")
     return "; ".join(parts) or "none"
+
+
+def _plain(value: Any) -> str:
+    return _flat(value) if isinstance(value, Mapping) else str(value)
 
 
 def _measured(value: float) -> str:

@@ -29,7 +29,8 @@ def parameters(settings: Mapping[str, Any]) -> str:
     """Spell noise, samples, level and claim of a run: "β = 0.25,  σ = 0.5,  n = 10 000,  α = 0.01"."""
     parts = _noise(settings.get("noise", {}))
     if "samples" in settings:
-        parts.append(f"n = {settings['samples']:,}".replace(",", "\u2009"))
+        fixed = all(settings.get(key) is None for key in ("stopping", "bound", "budget"))
+        parts.append(f"n {'=' if fixed else '≤'} {settings['samples']:,}".replace(",", "\u2009"))
     parts += [spelled(key, settings[key]) for key in ("alpha", "threshold") if settings.get(key) is not None]
     claim = settings.get("claim") or {}
     if claim.get("kind") == "top-k":

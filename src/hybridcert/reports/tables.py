@@ -110,7 +110,9 @@ def radii(run: RunData) -> pd.DataFrame:
     ``certificate_line`` is the line of the input's certificate in ``certificates.jsonl``, where there is one.
     """
     columns = [
-        c for c in ("input", "target", "label", "clean_label", "successes", "samples") if c in run.results
+        c
+        for c in ("input", "target", "label", "clean_label", "successes", "samples", "stopped")
+        if c in run.results
     ]
     table = run.results[[*columns, "p_lower", *run.budget_columns, "certified", "radius"]].copy()
     number_certificates(run, table)
@@ -120,9 +122,14 @@ def radii(run: RunData) -> pd.DataFrame:
 
 
 def number_certificates(run: RunData, table: pd.DataFrame) -> None:
-    """Say in which line of ``certificates.jsonl`` each row's certificate stands: they follow the inputs."""
+    """Say in which line of ``certificates.jsonl`` each row's certificate stands: they follow the inputs.
+
+    Inputs of which no copy was drawn have none.
+    """
     if (run.directory / FILE_NAME).is_file():
-        table.insert(1, "certificate_line", run.results.groupby(run.budget_columns).cumcount() + 1)
+        drawn = run.results["samples"] > 0
+        line = drawn.groupby([run.results[c] for c in run.budget_columns]).cumsum()
+        table.insert(1, "certificate_line", line.astype("Int64").where(drawn))
 
 
 def summary(run: RunData) -> pd.DataFrame:
@@ -146,12 +153,16 @@ def summary(run: RunData) -> pd.DataFrame:
 
 
 def combined(sweep: SweepData, table: Callable[[RunData], pd.DataFrame]) -> pd.DataFrame:
-    """Return one table, such as `certified_accuracy`, of all runs of a sweep, the swept values in front."""
+    """Return one table, such as `certified_accuracy`, of all runs of a sweep, the swept values in front.
+
+    A key whose short name the table has already keeps its whole name.
+    """
     parts = []
     for values, run in zip(sweep.values, sweep.runs, strict=True):
         part = table(run)
-        for at, (key, value) in enumerate(zip(short_names(sweep.keys), values, strict=True)):
-            part.insert(at, key, [value] * len(part))
+        names = zip(sweep.keys, short_names(sweep.keys), values, strict=True)
+        for at, (key, short, value) in enumerate(names):
+            part.insert(at, key if short in part else short, [value] * len(part))
         parts.append(part)
     return pd.concat(parts, ignore_index=True)
 

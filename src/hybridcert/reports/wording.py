@@ -8,6 +8,7 @@ from typing import Any
 from hybridcert.certificate.directed import format_down, format_exact
 from hybridcert.reports import terms
 from hybridcert.reports.run_data import Budget, RunData
+from hybridcert.reports.stopping import may_stop
 from hybridcert.reports.tables import certified_count, headline, percent
 
 _LAWS = {
@@ -67,7 +68,10 @@ def meaning(run: RunData) -> str:
         if alpha is not None
         else "the stated probability at most"
     )
-    copies = f"the {samples} noisy copies" if samples is not None else "the noisy copies"
+    copies = "the noisy copies"
+    if samples is not None:
+        number = f"its at most {samples}" if may_stop(run.settings) else f"the {samples}"
+        copies = f"{number} noisy copies"
     return (
         f"Each such statement is wrong with {level} over the draw of {copies}, input by input; "
         "it is about the smoothed classifier, whatever attack is used."
@@ -98,6 +102,18 @@ def guarantees(run: RunData) -> list[str]:
             f"{rounded} and percentages are rounded towards zero. An input that is not certified is not "
             "shown to be attackable: nothing is claimed about it."
         ),
+        *valid_though_stopped(run),
+    ]
+
+
+def valid_though_stopped(run: RunData) -> list[str]:
+    """Say why the level holds although sampling could end early; nothing where it could not."""
+    if not may_stop(run.settings) or run.settings.get("bound") is None:
+        return []
+    return [
+        "Sampling of an input could end before all copies were drawn, at looks and by rules that were fixed "
+        "beforehand. The confidence bounds allow for that: the probability of an error stays below its level "
+        "whatever ended the sampling."
     ]
 
 
@@ -154,7 +170,7 @@ def _why_none(run: RunData, budget: Budget) -> str:
             f": there the best proven score is {format_down(float(best['p_adv']), 4)}, at or below the "
             f"threshold {format_exact(run.threshold)}"
         )
-    if int(best["successes"]) == int(best["samples"]):
+    if 0 < int(best["successes"]) == int(best["samples"]):
         agreed = f"although all {int(best['samples'])} copies of an input agreed"
         return f"{text}, {agreed}: only other noise or more copies can help."
     return text + "."

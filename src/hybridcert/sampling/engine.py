@@ -198,9 +198,17 @@ class _Stage:
         return active[chosen]
 
     def _round(self, look: int, active: npt.NDArray[np.intp], copies: Counts) -> None:
-        """Draw the copies up to one look for some inputs, then ask the rule about them."""
+        """Draw the copies up to one look for some inputs, and ask the rule about them.
+
+        Where this is the only look, inputs are done one by one as their copies come back; else all at the
+        end of the round, for rules decide faster about many at once.
+        """
+        self._waiting[active] = copies[active]
         self._draw(look, self._needed(look, active, copies))
-        ready = active[self._going[active]]
+        self._judge(look, active[self._going[active]])
+
+    def _judge(self, look: int, ready: npt.NDArray[np.intp]) -> None:
+        """Ask the rule about inputs that have all copies of a look."""
         self._reached[ready] = look
         verdicts = self._rule.verdicts(look, self._rows[ready], self._path[ready, look])
         self._verdicts[ready] = verdicts
@@ -288,6 +296,9 @@ class _Stage:
             self._store(blocks, outcome.cells)
             for block, cells in zip(blocks, outcome.cells, strict=True):
                 self._count(look, block, cells)
+            if self._schedule.shape[1] == 1:
+                rows = np.unique([block.row for block in blocks])
+                self._judge(look, rows[self._going[rows] & (self._waiting[rows] == 0)])
             return []
         assert outcome.error is not None
         self._repeated += sum(block.copies for block in blocks)
@@ -295,6 +306,7 @@ class _Stage:
 
     def _count(self, look: int, block: Block, cells: Counts) -> None:
         self._path[block.row, look] += cells
+        self._waiting[block.row] -= block.copies
         self._calls += block.copies
 
     def _store(self, blocks: Iterable[Block], cells: Counts) -> None:

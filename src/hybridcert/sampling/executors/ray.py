@@ -7,6 +7,7 @@ import dataclasses
 import logging
 import math
 import os
+import socket
 from collections import deque
 from collections.abc import Iterator
 from typing import Any
@@ -17,6 +18,9 @@ from hybridcert.sampling.executors.executor import Session
 from hybridcert.sampling.executors.pool import Died, Event, Pool
 from hybridcert.sampling.executors.processes import available_cores, check_timeout, check_whole
 from hybridcert.sampling.executors.worker import Answer, Ready, Started, answer, rebuild
+
+CONNECT = 10.0
+"""Seconds that the address of a cluster may take to answer."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -77,8 +81,9 @@ class RayCluster:
                 cores = max(available_cores(), self.workers or 1)
                 ray.init(address="local", num_cpus=cores, include_dashboard=False, **quiet)
             else:
+                _check_reachable(self.address)
                 ray.init(address=self.address, **quiet)
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             where = "this machine" if self.address is None else repr(self.address)
             raise ParameterError(
                 f"no Ray cluster at {where}: {described(error)}; pass the address of a running cluster, or "
@@ -103,6 +108,13 @@ class RayCluster:
         cores = int(resources.get("CPU", 0.0))
         gpus = int(resources.get("GPU", 0.0) / self.num_gpus) if self.num_gpus > 0 else cores
         return max(1, min(cores, gpus))
+
+
+def _check_reachable(address: str) -> None:
+    """Raise OSError or ValueError where ``host:port`` does not answer; Ray tries for minutes, then exits."""
+    host, separator, port = address.rpartition("://")[2].rpartition(":")
+    if separator:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT).close()
 
 
 def _imported() -> Any:

@@ -8,7 +8,7 @@ import numpy as np
 
 from hybridcert.certificate.alpha_budget import check_looks
 from hybridcert.certificate.ranges import check_count
-from hybridcert.sampling.stopping.rule import Counts, Outlook, Rows, Verdict, Verdicts
+from hybridcert.sampling.stopping.rule import Counts, Holds, Outlook, Rows, Verdict, Verdicts
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -18,9 +18,12 @@ class FixedSamples:
     Attributes
     ----------
     samples : int >= 1
+    holds : callable(look, rows, counts) -> bool array, shape (rows,), optional
+        Whether counts prove the claim. It is passed on to whoever watches, and stops nothing.
     """
 
     samples: int
+    holds: Holds | None = None
 
     def __post_init__(self) -> None:
         check_count("samples", self.samples)
@@ -30,8 +33,11 @@ class FixedSamples:
         return np.full((len(rows), 1), self.samples, dtype=np.int64)
 
     def verdicts(self, look: int, rows: Rows, counts: Counts) -> Verdicts:
-        """Return `Verdict.ENOUGH` for every input."""
-        return np.full(len(rows), Verdict.ENOUGH, dtype=np.int8)
+        """Return `Verdict.CERTIFIED` where the claim is known to hold, `Verdict.ENOUGH` elsewhere."""
+        found = np.full(len(rows), Verdict.ENOUGH, dtype=np.int8)
+        if self.holds is not None:
+            found[self.holds(look, rows, counts)] = Verdict.CERTIFIED
+        return found
 
     def outlook(self, look: int, rows: Rows, counts: Counts) -> Outlook:
         """Return the same urgency for every input."""

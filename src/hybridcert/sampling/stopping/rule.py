@@ -7,6 +7,7 @@ may decide on estimates. Only the verdict `CERTIFIED` repeats what a proven boun
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -16,6 +17,8 @@ Rows = npt.NDArray[np.intp]
 Counts = npt.NDArray[np.int64]
 Verdicts = npt.NDArray[np.int8]
 Floats = npt.NDArray[np.float64]
+Holds = Callable[[int, Rows, Counts], npt.NDArray[np.bool_]]
+"""Whether the bound at a look proves the claim; counts, shape (rows, classes), need not be drawn yet."""
 
 
 class Verdict(enum.IntEnum):

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 
 import numpy as np
 
 from hybridcert.certificate.alpha_budget import check_looks
-from hybridcert.certificate.directed import Bools
 from hybridcert.certificate.ranges import check_open
 from hybridcert.sampling.stopping.prediction import failures_within
-from hybridcert.sampling.stopping.rule import Counts, Floats, Outlook, Rows, Verdict, Verdicts
-
-Holds = Callable[[int, Rows, Counts], Bools]
-"""Whether the bound at a look proves the claim; counts, shape (rows, classes), need not be drawn yet."""
+from hybridcert.sampling.stopping.rule import Counts, Floats, Holds, Outlook, Rows, Verdict, Verdicts
 
 _CHANCES = (0.9, 0.7, 0.5, 0.3, 0.1, 0.02)
 
