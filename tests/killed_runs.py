@@ -12,6 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from hybridcert.cli.main import main
 from tabular_data import small_table, write_config
 
 TASK = 5_000
@@ -60,8 +63,14 @@ class Certify:
         )
 
     def finish(self, *more: str, **popen: Any) -> subprocess.CompletedProcess[str]:
-        """Run the command to its end."""
+        """Run the command to its end, in a process of its own."""
         return finished(self.start(*more, **popen))
+
+    def here(self, *more: str) -> int:
+        """Run the command to its end in this process, without delays; return its exit code."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("CALL_LOG", str(self.log))
+            return main(["certify", str(self.config), "--out", str(self.out), *self.options, *more])
 
     def killed_after(self, seconds: float, *more: str, how: int = signal.SIGKILL) -> bool:
         """Start the command and signal it after so long; return False if it had ended before."""

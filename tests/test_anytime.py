@@ -77,8 +77,8 @@ def test_the_ratio_of_a_small_sample_is_the_one_solved_by_hand() -> None:
     assert p == pytest.approx((3 - math.sqrt(5)) / 6, rel=1e-15)
 
 
-@given(st.integers(1, 400), st.floats(1e-6, 0.5))
-@settings(max_examples=40)
+@given(st.integers(1, 120), st.floats(1e-6, 0.5))
+@settings(max_examples=15)
 def test_bounds_are_ordered_and_pay_for_being_valid_at_every_time(n: int, alpha: float) -> None:
     k = np.arange(n + 1)
     a, b = SMOOTHED_SCORE_PRIOR

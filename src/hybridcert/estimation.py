@@ -170,11 +170,18 @@ class Subject:
         """Return the answers for the claimed label."""
         return np.asarray(counts[np.arange(rows.size), self.claimed[rows]])
 
-    def holds(self, target: Target, bounds: LabelBounds, rows: Rows) -> Bools:
-        """Return whether bounds prove the target for some rows."""
-        joint, claim = self.question.joint, self.question.claim
-        point = joint.point(self.question.budget_of(target), claim, bounds, self.cases, self.case[rows])
-        return np.asarray(point.radii.certified & (point.radii.radius >= target.epsilon))
+    def proves(self, target: Target) -> Callable[[LabelBounds, Rows], Bools]:
+        """Return what tells for some rows whether their bounds prove the target."""
+        joint, claim, d = self.question.joint, self.question.claim, self.question.budget_of(target)
+        if isinstance(claim, ScoreAbove):
+            needed = self.needed(target)[self.case]
+            return lambda bounds, rows: np.asarray(bounds.p_lower >= needed[rows])
+
+        def reached(bounds: LabelBounds, rows: Rows) -> Bools:
+            radii = joint.point(d, claim, bounds, self.cases, self.case[rows]).radii
+            return np.asarray(radii.certified & (radii.radius >= target.epsilon))
+
+        return reached
 
     def frontier(self, p: Floats, case: int) -> Floats:
         """Return the radius at every budget for some scores, shape (scores, budgets); 0 where there is none.
@@ -427,14 +434,15 @@ def _rule(
 ) -> StoppingRule:
     """Return the rule of a question whose bound holds at each of ``looks``, whatever stops it."""
     stopping = subject.question.stopping
-    if isinstance(stopping, Target):
-        return BudgetedTarget(
-            looks=looks,
-            claimed=subject.claimed,
-            holds=lambda look, rows, counts: subject.holds(stopping, at(look, rows, counts), rows),
-            pilot=subject.pilot,
-        )
-    return EveryLook(looks)
+    if not isinstance(stopping, Target):
+        return EveryLook(looks)
+    holds = subject.proves(stopping)
+    return BudgetedTarget(
+        looks=looks,
+        claimed=subject.claimed,
+        holds=lambda look, rows, counts: holds(at(look, rows, counts), rows),
+        pilot=subject.pilot,
+    )
 
 
 def _by_look(found: Sampling, at: Callable[[int, Rows, Counts], LabelBounds], claim: Claim) -> LabelBounds:

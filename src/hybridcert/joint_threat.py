@@ -134,6 +134,8 @@ class JointThreat:
         log_t, p_adv = np.zeros((rows, 1 if isinstance(claim, ScoreAbove) else 2)), np.zeros(rows)
         for n, attack in enumerate(composed.values()):
             part = np.flatnonzero(kind == n)
+            if not part.size:
+                continue
             radii = self._radii(claim, bounds, part, attack)
             certified[part], r[part], m[part] = radii.certified, radii.radius, radii.shift
             log_t[part] = radii.log_t.reshape(part.size, -1)

@@ -179,12 +179,13 @@ class SmoothedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             executor=executor,
             retries=retries,
             store=store,
-            kernel=self._kernel(seed),
+            kernel=self._kernel(work.noise, seed),
         )
 
-    def _kernel(self, seed: int) -> str:
-        """Name noise and seed in a store."""
-        described = {"noise": self._described_noise(), "seed": int(seed)}
+    def _kernel(self, noise: SmoothingNoise, seed: int) -> str:
+        """Name the noise, where it acts, and the seed in a store."""
+        eligible = {name: noise.surfaces[name].eligible for name in sorted(noise.kernels)}
+        described = {"noise": self._described_noise(), "eligible": eligible, "seed": int(seed)}
         return _digest(json.dumps(described, sort_keys=True, default=str).encode())
 
     def _described_noise(self) -> dict[str, Any]:

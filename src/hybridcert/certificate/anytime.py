@@ -103,9 +103,7 @@ def _lower(k: int, n: int, alpha: float, a: float, b: float) -> float:
         target -= _LOG_ERROR
         if k == n:
             return max(0.0, float(step_down(float((target / n).exp()))))
-        p = _started(k, n, float(target))
-        for _ in range(3):
-            p = _newton(k, n, p, float(_log_likelihood(k, n, p) - target))
+        p = _polished(k, n, _started(k, n, float(target)), target)
         gap = math.ulp(p)
         while p > 0.0 and (Fraction(p) * n > k or _log_likelihood(k, n, p) > target):
             p, gap = p - gap, 2.0 * gap
@@ -155,8 +153,12 @@ def _log_odds_likelihood(k: int, n: int, x: float) -> float:
     return k * x - n * (max(x, 0.0) + math.log1p(math.exp(-abs(x))))
 
 
-def _newton(k: int, n: int, p: float, excess: float) -> float:
-    """One step towards the root of the log likelihood's excess, where that is a small one."""
-    slope = (k - n * p) / (p * (1.0 - p))
-    step = excess / slope if slope > 0.0 else math.inf
-    return p - step if abs(step) < 1e-6 * min(p, 1.0 - p) else p
+def _polished(k: int, n: int, p: float, target: decimal.Decimal) -> float:
+    """Newton's steps on the wide log likelihood, as long as they are small and still move."""
+    for _ in range(8):
+        slope = (k - n * p) / (p * (1.0 - p))
+        step = float(target - _log_likelihood(k, n, p)) / slope if slope > 0.0 else math.inf
+        if abs(step) > 0.1 * min(p, 1.0 - p) or p + step == p:
+            break
+        p += step
+    return p
