@@ -29,7 +29,7 @@ from hybridcert.datasets.digits_captions import (
 )
 from hybridcert.experiments.multimodal import UNSAFE
 from hybridcert.sampling.store import RunStore
-from hybridcert.slot_frontier import SCOPES, Scope, SlotFrontier, on_first_slots, share_of, slot_frontier
+from hybridcert.slot_reuse import SCOPES, Scope, SlotFrontier, on_first_slots, share_of, slot_frontier
 
 Certified = Callable[[int, float], npt.NDArray[np.bool_]]
 

@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from accidents import ROWS, Accidents, assert_same, outcomes, tasks_of, work_of
+from accidents import ROWS, Accidents, Wide, assert_same, outcomes, tasks_of, work_of
 from classifiers import Sign, WordsAndNumbers
 from hybridcert.adapters.dataframe import DataFrameClassifier
 from hybridcert.errors import ModelError, ParameterError
@@ -222,23 +222,15 @@ def test_workers_killed_from_outside_cost_no_more_than_what_they_were_doing():
 def test_large_tasks_and_answers_do_not_wait_for_one_another():
     """Two megabytes each way, more than any pipe holds, with tasks in line."""
     work = dataclasses.replace(work_of(Sign()), tally=Wide())
-    tasks = [
-        dataclasses.replace(task, number=number, inputs=task.inputs | {"unused": np.zeros((12, 20_000))})
-        for number, task in enumerate([tasks_of(work, ROWS)[-1]] * 6)
-    ]
+    task = tasks_of(work, ROWS)[-1]
+    wide = dataclasses.replace(
+        task,
+        inputs=task.inputs | {"unused": np.zeros((12, 20_000))},
+        blocks=tuple(dataclasses.replace(block, copies=2) for block in task.blocks),
+    )
+    tasks = [dataclasses.replace(wide, number=number) for number in range(8)]
     found = outcomes(Processes(2), work, tasks)
     assert {outcome.cells.shape for outcome in found.values()} == {(12, 20_000)}
-
-
-@dataclasses.dataclass(frozen=True)
-class Wide:
-    """So many cells that an answer fills a pipe many times over."""
-
-    def cells(self, classes):
-        return 20_000
-
-    def __call__(self, answers, drawn, clean, *, classes):
-        return np.bincount(answers, minlength=20_000)
 
 
 def test_asking_for_an_outcome_that_nobody_works_on_is_an_error():

@@ -158,11 +158,8 @@ def test_large_bounds_are_exact_from_below_in_balls(need: float, most: int, alph
     design = group_sequential_design(need, most, alpha)
     last = len(design.looks) - 1
     middle = last // 2
-    cases = [
-        (middle, design.certify_at[middle]),
-        (last, design.certify_at[last]),
-        (last, int(0.9 * design.certify_at[last])),
-    ]
+    end = design.certify_at[last]
+    cases = [(middle, design.certify_at[middle]), (last, end), (last, end - min(200, end // 10))]
     for look, k in [case for case in cases if case[1] <= design.looks[case[0]]]:
         p = lower(design, k, look)
         upto, boundaries = design.looks[: look + 1], (*design.certify_at[:look], k)
@@ -172,15 +169,13 @@ def test_large_bounds_are_exact_from_below_in_balls(need: float, most: int, alph
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("need", [0.5, 0.97, 4.6e-5])
+@pytest.mark.parametrize("need", [0.5, 0.999, 4.6e-5])
 def test_a_design_of_a_million_copies_keeps_its_level_and_what_it_says(need: float) -> None:
     design = group_sequential_design(need, 10**6, 0.01)
-    for look, boundary in enumerate(design.certify_at):
-        if boundary <= design.looks[look]:
-            assert lower(design, boundary, look) >= need
-    stages = [(n, n - c) for n, c in zip(design.looks, design.certify_at, strict=True)]
-    assert crossing_upper(need, stages, level=0.01) <= 0.01
-    if need > 0.9:
+    reached = [look for look, c in enumerate(design.certify_at) if c <= design.looks[look]]
+    for look in {*reached[::8], reached[-1]}:
+        assert lower(design, design.certify_at[look], look) >= need
+    if need != 0.5:  # in balls, half a million states take too long
         with precision(128):
             assert bool(ball_crossing(need, design.looks, design.certify_at) <= ball(0.01))
 

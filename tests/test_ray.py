@@ -49,16 +49,23 @@ def diary(folder):
     return {int(path.name.split("-")[0]): path.read_text() for path in folder.iterdir()}
 
 
-def test_two_nodes_and_a_worker_killed_on_the_way_give_the_cells_of_one_process(two_nodes, tmp_path):
+def test_two_nodes_give_the_cells_of_one_process_and_blame_accidents_exactly(two_nodes, tmp_path):
+    """One test, so that one process of a parallel run has to start nodes."""
     assert len([node for node in two_nodes.nodes() if node["Alive"]]) == 2
-    work = work_of(Accidents(diary=tmp_path))
+    check_a_worker_killed_from_outside(tmp_path)
+    check_accidents_of_all_kinds()
+
+
+def check_a_worker_killed_from_outside(folder):
+    """All tasks have the cells of one process, before and after; at most the task in work is lost."""
+    work = work_of(Accidents(diary=folder))
     tasks = tasks_of(work_of(Sign()), ROWS, copies=20_000)
     expected = outcomes(Serial(), work_of(Sign()), tasks)
     again = itertools.cycle(tasks)
     running, failures, since = 0, 0, None
     with RayCluster().open(work) as session:
         # until one of two workers was killed, its replacement has started, and all tasks were done since
-        while since is None or len(since) < len(tasks) or len(diary(tmp_path)) < 3:
+        while since is None or len(since) < len(tasks) or len(diary(folder)) < 3:
             for _ in range(session.capacity - running):
                 session.submit(next(again))
             running = session.capacity - 1
@@ -70,30 +77,26 @@ def test_two_nodes_and_a_worker_killed_on_the_way_give_the_cells_of_one_process(
             assert_same({0: expected[outcome.task.number]}, {0: outcome})
             if since is not None:
                 since.add(outcome.task.number)
-            elif len(diary(tmp_path)) == 2:
-                os.kill(min(diary(tmp_path)), signal.SIGKILL)
+            elif len(diary(folder)) == 2:
+                os.kill(min(diary(folder)), signal.SIGKILL)
                 since = set()
     assert failures <= 1
 
 
-def test_accidents_are_blamed_on_the_tasks_that_they_happened_to(two_nodes):
-    accidents = {1.0: "kill", 3.0: "raise", 5.0: "exit", 6.0: "kill"}
+def check_accidents_of_all_kinds():
+    """Exactly the tasks that accidents happen to fail; workers are replaced."""
+    accidents = {1.0: "kill", 3.0: "raise", 5.0: "exit", 6.0: "kill", 8.0: "hang"}
     work = work_of(Accidents(accidents=accidents))
     tasks = tasks_of(work, ROWS)[:-1]
-    found = outcomes(RayCluster(), work, tasks)
-    failed = {number: found.pop(number).error for number in accidents}
-    assert failed.pop(3.0) == "ValueError: row 3 is broken"
-    assert {error.split(":")[0] for error in failed.values()} == {"worker died (ActorDiedError"}
+    found = outcomes(RayCluster(timeout=2.0), work, tasks)
+    failed = {number: found.pop(number).error.split(":")[0] for number in accidents}
+    death = "worker died (ActorDiedError"
+    assert failed == {1: death, 3: "ValueError", 5: death, 6: death, 8: "worker ended"}
     expected = outcomes(Serial(), work_of(Sign()), tasks)
     assert_same(found, {number: expected[number] for number in found})
 
 
-def test_a_hanging_worker_is_ended_and_replaced(two_nodes):
-    work = work_of(Accidents(accidents={1.0: "hang"}))
-    found = outcomes(RayCluster(timeout=2.0), work, tasks_of(work, ROWS)[:-1])
-    assert {n: o.error for n, o in found.items() if o.error} == {1: "worker ended: no answer within 2 s"}
-
-
+@pytest.mark.slow
 def test_a_defect_ends_the_run_and_leaves_no_actor(two_nodes):
     work = work_of(Accidents(accidents={4.0: "wrong"}))
     with pytest.raises(ModelError, match=r"indices in \[0, 1\], got 7"):
@@ -102,6 +105,7 @@ def test_a_defect_ends_the_run_and_leaves_no_actor(two_nodes):
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 def test_workers_see_the_gpu_that_ray_gives_them(two_nodes, tmp_path):
     variables = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")
     work = work_of(Accidents(diary=tmp_path, variables=variables))
@@ -109,12 +113,14 @@ def test_workers_see_the_gpu_that_ray_gives_them(two_nodes, tmp_path):
     assert list(diary(tmp_path).values()) == ["0|1"]
 
 
+@pytest.mark.slow
 def test_a_classifier_that_cannot_load_ends_the_run(two_nodes):
     work = work_of(Accidents(accidents={-1.0: "load"}))
     with pytest.raises(ModelError, match=r"^Accidents\.load\(\) failed with OSError: no weights here"):
         outcomes(RayCluster(), work, tasks_of(work, ROWS))
 
 
+@pytest.mark.slow
 def test_more_gpus_than_a_node_has_are_refused(two_nodes):
     with (
         pytest.raises(ParameterError, match=r"at most 1, what a node .* has, got 1\.5"),
@@ -126,7 +132,6 @@ def test_more_gpus_than_a_node_has_are_refused(two_nodes):
 SCRIPT = """
 import contextlib, sys
 sys.path.insert(0, {tests!r})
-import ray
 from accidents import Accidents, ROWS, assert_same, outcomes, tasks_of, work_of
 from hybridcert.errors import ParameterError
 from hybridcert.sampling.executors.ray import RayCluster
@@ -141,6 +146,7 @@ found = outcomes(RayCluster(workers=2), work, tasks)
 print({{number: o.error.split()[1] for number, o in found.items() if o.error}})
 del found[3], tasks[3]
 assert_same(found, outcomes(Serial(), work, tasks))
+import ray
 print(ray.is_initialized())
 for address in ("127.0.0.1:1", "ray://127.0.0.1:1", "127.0.0.1:port"):
     with contextlib.suppress(ParameterError), RayCluster(address).open(work):
@@ -148,6 +154,7 @@ for address in ("127.0.0.1:1", "ray://127.0.0.1:1", "127.0.0.1:port"):
 """
 
 
+@pytest.mark.slow
 def test_a_cluster_of_its_own_starts_and_ends_with_the_session(tmp_path):
     """In a process of its own; the classifier is one that the script defines, and no guard is needed."""
     pytest.importorskip("ray", reason="the extra hybridcert[ray] is not installed")

@@ -16,7 +16,7 @@ from hybridcert.sampling.executors.processes import Processes
 from hybridcert.sampling.noise import SmoothingNoise
 from hybridcert.sampling.slots import BySlot, counts_of_first, noise_on_first
 from hybridcert.sampling.store import RunStore
-from hybridcert.slot_frontier import on_first_slots, share_of, slot_frontier
+from hybridcert.slot_reuse import on_first_slots, share_of, slot_frontier
 from hybridcert.threats import DiscreteSurface
 from slot_tables import (
     KERNELS,

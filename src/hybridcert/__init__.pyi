@@ -48,6 +48,9 @@ from .sampling.outcome import SamplingProgress as SamplingProgress
 from .sampling.questions import Target as Target
 from .sampling.questions import Tolerance as Tolerance
 from .sampling.store import RunStore as RunStore
+from .slot_reuse import SlotFrontier as SlotFrontier
+from .slot_reuse import on_first_slots as on_first_slots
+from .slot_reuse import slot_frontier as slot_frontier
 from .smoothing import SmoothedClassifier as SmoothedClassifier
 from .threats import Additions as Additions
 from .threats import Deletion as Deletion
@@ -58,6 +61,8 @@ from .threats import Indel as Indel
 from .threats import Insertion as Insertion
 from .threats import Removals as Removals
 from .threats import Substitution as Substitution
+from .tuning import NoiseChoice as NoiseChoice
+from .tuning import choose_noise as choose_noise
 from .verify import Verdict as Verdict
 from .verify import verify_document as verify_document
 from .verify import verify_paths as verify_paths

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import hybridcert as hc
-from hybridcert.slot_frontier import slot_frontier
+from hybridcert.slot_reuse import slot_frontier
 from hybridcert.threats import ContinuousSurface
 from hybridcert.tuning import choose_noise
 from slot_tables import KERNELS, inputs_for, noisy_row, table_for, word_for

@@ -35,7 +35,7 @@ class FailureWalk:
     def __init__(self, coin: Coin, level: float) -> None:
         self._coin, self._negligible = coin, max(level * _LIGHT, _UNDERFLOW)
         self._copies, self._first, self._mass = 0, 0, np.ones(1)
-        self._crossed, self._roundings = _UNDERFLOW, 4
+        self._crossed, self._roundings = _UNDERFLOW, 8
 
     def advance(self, copies: int, *, limit: int) -> None:
         """Draw until there are ``copies``; nobody with more than ``limit`` failures can cross from now on."""
@@ -78,14 +78,12 @@ class FailureWalk:
         below, above = np.cumsum(self._mass), np.cumsum(self._mass[::-1])
         low = int(np.searchsorted(below, self._negligible, side="right"))
         high = self._mass.size - int(np.searchsorted(above, self._negligible, side="right"))
-        self._roundings += 2
         if low >= high:
-            self._crossed += 2.0 * self._negligible
-            self._mass = self._mass[:0]
-            return
-        self._crossed += (float(below[low - 1]) if low else 0.0) + (
-            float(above[self._mass.size - high - 1]) if high < self._mass.size else 0.0
+            low = high = self._mass.size
+        lost = (float(below[low - 1]) if low else 0.0) + (
+            float(above[-high - 1]) if high < self._mass.size else 0.0
         )
+        self._crossed += 2.0 * lost  # twice: more than these sums may have been rounded down by
         self._mass, self._first = self._mass[low:high], self._first + low
 
 

@@ -116,17 +116,17 @@ def run_job(job: Job, *, as_json: bool) -> None:
     if job.resume and not target.exists():
         sys.stderr.write(f"there is no {target} yet: starting from the beginning\n")
     try:
-        done = _do_all(job, runs, target)
-        if job.mlflow is not None:
-            _log(done, job.mlflow)
+        _do_all(job, runs, target)
         print_summary(target, results(), as_json=as_json)
+        if job.mlflow is not None:
+            _log([target / run.directory for run in runs], job.mlflow)
     except KeyboardInterrupt:
         sys.stderr.write(f"interrupted: {_what_is_kept(job, runs, target)}\n")
         raise typer.Exit(INTERRUPTED) from None
 
 
-def _do_all(job: Job, runs: list[SweepRun], target: Path) -> list[Path]:
-    """Do every run that is not complete; return the directories of those that were done."""
+def _do_all(job: Job, runs: list[SweepRun], target: Path) -> None:
+    """Do every run that is not complete."""
     tables = _load_all(runs)
     jobs = [
         Run(
@@ -140,22 +140,20 @@ def _do_all(job: Job, runs: list[SweepRun], target: Path) -> list[Path]:
     ]
     with ProgressLine() as progress:
         if "sweep" not in job.raw:
-            new = do_run(jobs[0], target, resume=job.resume, finish=write_report, report=progress)
-            return [target] if new else []
+            do_run(jobs[0], target, resume=job.resume, finish=write_report, report=progress)
+            return
         if job.resume and (target / CONFIG_FILE).is_file():
             check_same_sweep(target / CONFIG_FILE, job.raw)
-        done = []
+        news = False
         with going_on(target, job.raw, resume=job.resume):
             for number, (run, what) in enumerate(zip(runs, jobs, strict=True), start=1):
                 report = Prefixed(progress, f"run {number} of {len(runs)}: ")
                 directory = target / run.directory
-                if do_run(what, directory, resume=job.resume, finish=write_report, report=report):
-                    done.append(directory)
-            if done or not is_complete(target):
+                news |= do_run(what, directory, resume=job.resume, finish=write_report, report=report)
+            if news or not is_complete(target):
                 with together(target, last=SWEEP_COMPLETE) as hidden:
                     write_sweep_index(hidden, runs, title=job.source.stem)
                     write_sweep_report(target, hidden)
-        return done
 
 
 def _load_all(runs: list[SweepRun]) -> dict[str, Table | Texts]:
@@ -187,7 +185,9 @@ def _log(directories: list[Path], uri: str) -> None:
     from hybridcert.experiments.tracking import log_run
 
     for directory in directories:
-        sys.stderr.write(f"logged to MLflow: run {log_run(directory, uri)}\n")
+        run = log_run(directory, uri)
+        if run is not None:
+            sys.stderr.write(f"logged to MLflow: run {run}\n")
 
 
 def _locate_data(raw: dict[str, Any], source: Path, data: Path | None) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import pandas as pd
 import yaml
 
 from hybridcert.errors import ConfigError, DataError
+from hybridcert.experiments.run_files import write_json
 
 EXPERIMENT = "hybridcert"
 """The MLflow experiment, unless the variable ``MLFLOW_EXPERIMENT_NAME`` names another."""
@@ -38,8 +40,10 @@ def check_tracking(uri: str) -> None:
         _experiment(_client(uri))
 
 
-def log_run(directory: Path, uri: str) -> str:
+def log_run(directory: Path, uri: str) -> str | None:
     """Log a finished run directory: configuration, cost, certified counts, and its main files.
+
+    ``mlflow.json`` in the directory says where it was logged; what was logged there is not logged again.
 
     Parameters
     ----------
@@ -48,8 +52,8 @@ def log_run(directory: Path, uri: str) -> str:
 
     Returns
     -------
-    str
-        The identifier of the MLflow run.
+    str or None
+        The identifier of the new MLflow run.
 
     Raises
     ------
@@ -58,11 +62,14 @@ def log_run(directory: Path, uri: str) -> str:
     DataError
         When a file of the run cannot be read.
     """
+    note = directory / "mlflow.json"
     try:
+        if note.is_file() and json.loads(note.read_text(encoding="utf-8"))["uri"] == uri:
+            return None
         environment = json.loads((directory / "environment.json").read_text(encoding="utf-8"))
         config = yaml.safe_load((directory / "config.yaml").read_text(encoding="utf-8"))
         found = metrics(environment, pd.read_parquet(directory / "results.parquet"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, KeyError) as error:
         raise DataError(f"{directory} cannot be logged: {' '.join(str(error).split())}") from error
     with _one_line(uri):
         client = _client(uri)
@@ -75,6 +82,7 @@ def log_run(directory: Path, uri: str) -> str:
             client.set_terminated(run, status="FAILED")
             raise
         client.set_terminated(run)
+    write_json(note, {"uri": uri, "run": run})
     return str(run)
 
 
@@ -104,7 +112,7 @@ def metrics(environment: Mapping[str, Any], results: pd.DataFrame) -> dict[str, 
         if "target" in rows:
             right = rows["label"].astype(str) == rows["target"].astype(str)
             found[f"certified_and_right.{name}"] = float((rows["certified"] & right).sum())
-    found["inputs"] = float(len(results.groupby(budgets).get_group(next(iter(results.groupby(budgets)))[0])))
+    found["inputs"] = float(len(results) // results.groupby(budgets).ngroups)
     found["failed"] = float(len(environment.get("failures", {})))
     return found
 
@@ -138,7 +146,8 @@ def _experiment(client: Any) -> str:
 def _one_line(uri: str) -> Iterator[None]:
     """Turn whatever MLflow raises into one line."""
     try:
-        yield
+        with contextlib.redirect_stdout(sys.stderr):  # it likes to talk, and results go to standard output
+            yield
     except (ConfigError, DataError):
         raise
     except Exception as error:

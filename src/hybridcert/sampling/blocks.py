@@ -170,7 +170,7 @@ def perform(work: Work, task: Task) -> Cells:
         work.noise.draw(task.inputs, b.row, b.copies, task.keys[b.row], stage=task.stage, block=b.number)
         for b in task.blocks
     ]
-    batch = {name: np.concatenate([d[name] for d in drawn]) for name in task.inputs}
+    batch = {name: _stacked([d[name] for d in drawn]) for name in task.inputs}
     classes = len(work.classifier.classes_)
     answers = _checked(work.classifier.predict_encoded(batch), classes, task.copies)
     cells = np.empty((len(task.blocks), work.tally.cells(classes)), dtype=np.int64)
@@ -186,6 +186,13 @@ def described(error: BaseException) -> str:
     """Return the kind of an exception and the first line of its message, as one line."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0].strip()}" if lines else type(error).__name__
+
+
+def _stacked(parts: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """Return the parts one below the other; a single part is not copied unless it is a view of the input."""
+    if len(parts) == 1:
+        return np.require(parts[0], requirements=["C", "W"])
+    return np.concatenate(parts)
 
 
 def _checked(answers: Any, classes: int, rows: int) -> npt.NDArray[np.intp]:

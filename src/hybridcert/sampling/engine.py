@@ -297,8 +297,10 @@ class _Stage:
             for block, cells in zip(blocks, outcome.cells, strict=True):
                 self._count(look, block, cells)
             if self._schedule.shape[1] == 1:
-                rows = np.unique([block.row for block in blocks])
-                self._judge(look, rows[self._going[rows] & (self._waiting[rows] == 0)])
+                rows = {block.row for block in blocks}
+                done = [row for row in sorted(rows) if self._going[row] and not self._waiting[row]]
+                if done:
+                    self._judge(look, np.array(done, dtype=np.intp))
             return []
         assert outcome.error is not None
         self._repeated += sum(block.copies for block in blocks)
