@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -57,6 +55,7 @@ def test_a_run_directory_is_complete(certified: tuple[Path, dict[str, Any]]):
         "report.html",
         "results.parquet",
         "run.json",
+        "run.sqlite",
         "tables",
     ]
     assert [path.name for path in out.parent.iterdir() if path.name.startswith(".")] == []
@@ -68,7 +67,11 @@ def test_a_run_directory_is_complete(certified: tuple[Path, dict[str, Any]]):
     assert environment["packages"]["hybridcert"] == hc.__version__
     assert environment["data"]["certified_rows"] == 40
     assert len(environment["data"]["sha256"]) == len(environment["model"]["sha256"]) == 64
-    assert environment["cost"]["model_calls"] == 40 * (300 + 20 + 1)
+    cost = environment["cost"]
+    assert cost["model_calls"] == 40 * (300 + 20 + 1)
+    assert cost["model_calls_saved"] == cost["model_calls_from_store"] == cost["model_calls_repeated"] == 0
+    assert (cost["executor"], cost["workers"]) == ("serial", 1)
+    assert environment["failures"] == {}
     assert printed["inputs"] == 40
     assert printed["cost"]["model_calls"] == 40 * 321
 
@@ -276,21 +279,106 @@ def test_models_that_cannot_be_built(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["small.yaml", "table.parquet"]
 
 
-def test_an_interrupted_run_leaves_nothing(tmp_path: Path):
+def test_sampling_stops_early_where_the_target_is_settled(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     small_table().to_parquet(tmp_path / "table.parquet")
-    config = write_config(tmp_path, {"certificate.samples": 10_000_000})
-    command = [sys.executable, "-m", "hybridcert", "certify", str(config), "--out", str(tmp_path / "out")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        deadline = time.monotonic() + 60
-        while not list(tmp_path.glob(".out.*")) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        time.sleep(1.0)
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert out == ""
-    assert err.splitlines()[-1] == "interrupted: nothing was written"
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["small.yaml", "table.parquet"]
+    stopping = {"certificate.stopping": {"target": {"d": 1, "eps": 0.25}}, "certificate.samples": 5_000}
+    config = write_config(tmp_path, stopping)
+    assert main(["certify", str(config), "--out", str(tmp_path / "json"), "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert main(["certify", str(config), "--out", str(tmp_path / "out")]) == 0
+    text = capsys.readouterr().out
+    results = pd.read_parquet(tmp_path / "out" / "results.parquet")
+    at = results[results["d"] == 1]
+    met = int((at["certified"] & (at["radius"] >= 0.25).fillna(False)).sum())
+    assert printed["target"] == {"d": 1, "eps": 0.25, "met": met}
+    assert met > 10
+    drawn = int(at["samples"].sum())
+    assert drawn < 40 * 5_000 / 4
+    assert set(at["stopped"]) <= {"target certified", "target out of reach", "all copies drawn"}
+    environment = json.loads((tmp_path / "out" / "environment.json").read_text())
+    assert environment["cost"]["model_calls"] == drawn + 40 * 21
+    assert environment["cost"]["model_calls_saved"] == 40 * 5_000 - drawn
+    page = (tmp_path / "out" / "report.html").read_text()
+    for shown in (text, page):
+        assert f"certified at d = 1, ε = 0.25. {met} of 40 are" in shown
+        assert f"{drawn:,} copies of 40 inputs were drawn, of 200,000 at most" in shown
+        assert "its at most 5000 noisy copies" in shown
+    assert "n ≤ 5" in page
+    assert "at looks and by rules that were fixed beforehand" in page
+    assert f"{200_000 - drawn:,} saved by stopping early" in text
+    assert main(["verify", str(tmp_path / "out")]) == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"certificate.stopping": {"tolerance": 0.1}}, "with tolerance 0.1"),
+        ({"certificate.budget": 40_000}, "had a budget of 40,000 copies; "),
+        (
+            {"certificate.stopping": {"target": {"d": 2}}, "certificate.bound": "spending"},
+            "certified at d = 2. ",
+        ),
+        (
+            {"certificate.stopping": {"target": {"d": 0}}, "certificate.bound": "mixture"},
+            "certified at d = 0",
+        ),
+    ],
+)
+def test_other_reasons_to_stop_are_said(
+    changes: dict[str, Any], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    small_table().to_parquet(tmp_path / "table.parquet")
+    config = write_config(tmp_path, {"certificate.samples": 5_000} | changes)
+    out = tmp_path / "out"
+    assert main(["certify", str(config), "--out", str(out)]) == 0
+    assert sentence in capsys.readouterr().out
+    assert sentence in (out / "report.html").read_text()
+    lines = pd.read_csv(out / "tables" / "radii.csv")["certificate_line"]
+    issued = (out / "certificates.jsonl").read_text().splitlines()
+    assert lines.max() == len(issued)
+    results = pd.read_parquet(out / "results.parquet")
+    assert len(issued) == (results[results["d"] == 0]["samples"] > 0).sum()
+    assert main(["verify", str(out)]) == 0
+
+
+def test_workers_change_no_certificate(certified: tuple[Path, dict[str, Any]], tmp_path: Path):
+    out, _ = certified
+    arguments = ["certify", str(out / "config.yaml"), "--out", str(tmp_path / "out")]
+    assert main([*arguments, "--executor", "processes", "--workers", "2", "--timeout", "60"]) == 0
+    first, second = ((d / "certificates.jsonl").read_bytes() for d in (out, tmp_path / "out"))
+    assert first == second
+    cost = json.loads((tmp_path / "out" / "environment.json").read_text())["cost"]
+    assert (cost["executor"], cost["workers"]) == ("processes", 2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--executor", "threads"], "--executor must be one of processes, serial, ray, got threads"),
+        (["--workers", "0"], "--workers must be an integer in [1, 10000], got 0"),
+        (["--workers", "two"], "--workers must be an integer in [1, 10000], got two"),
+        (["--timeout", "0"], "--timeout must be a finite number of seconds > 0, got 0"),
+        (["--timeout", "nan"], "--timeout must be a finite number of seconds > 0, got nan"),
+        (["--attempts", "0"], "--attempts must be an integer in [1, 1000], got 0"),
+        (["--num-gpus", "-1"], "--num-gpus must be a finite number >= 0, got -1"),
+        (["--num-gpus", "0.5"], "--num-gpus must be an integer >= 0 with --executor processes, got 0.5"),
+        (["--ray-address", "auto"], "--ray-address belongs to --executor ray, got --executor processes"),
+        (
+            ["--executor", "serial", "--workers", "2"],
+            "--workers belongs to --executor processes or ray, got --executor serial",
+        ),
+        (["--executor", "serial", "--timeout", "2"], "--timeout belongs to --executor processes or ray"),
+    ],
+)
+def test_wrong_options_of_execution_are_named(
+    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    config = write_config(tmp_path)
+    assert main(["certify", str(config), "--out", str(tmp_path / "out"), *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert message in err
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_tabular_demo_needs_no_file_and_no_network(tmp_path: Path):

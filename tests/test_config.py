@@ -11,6 +11,7 @@ import yaml
 from hybridcert.errors import ConfigError
 from hybridcert.experiments.config import parse_config, read_mapping
 from hybridcert.experiments.sweep import expand
+from hybridcert.sampling.questions import Target, Tolerance
 from tabular_data import CONFIG, write_config
 
 RATES = {"colour": 0.25, "shape": 0.4, "ward": 0.6}
@@ -173,6 +174,65 @@ def test_broken_files(content: bytes, expected: str, tmp_path: Path):
 def test_unreadable_files(tmp_path: Path):
     assert "No such file" in refused(tmp_path / "none.yaml")
     assert "cannot be read" in refused(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"stopping": {}}, "certificate.stopping needs one of target and tolerance, got neither"),
+        (
+            {"stopping": {"target": {"d": 1}, "tolerance": 0.1}},
+            "certificate.stopping needs one of target and tolerance, got both",
+        ),
+        ({"stopping": {"tolerance": 1}}, "certificate.stopping.tolerance must be in (0, 1), got 1"),
+        ({"stopping": {"target": {}}}, "certificate.stopping.target.d is required"),
+        (
+            {"stopping": {"target": {"d": -1}}},
+            "certificate.stopping.target.d must be an integer >= 0, got -1",
+        ),
+        (
+            {"stopping": {"target": {"d": 3}}},
+            "certificate.stopping.target.d must be at most threat.max_d, 2, got 3",
+        ),
+        (
+            {"stopping": {"target": {"d": 1, "eps": -0.5}}},
+            "certificate.stopping.target.eps must be a finite number >= 0, got -0.5",
+        ),
+        (
+            {"stopping": {"target": {"d": 1, "epsilon": 1}}},
+            "unknown key 'epsilon' in certificate.stopping.target: did you mean eps?",
+        ),
+        ({"stopping": "target"}, "certificate.stopping must be a mapping with the keys target, tolerance"),
+        ({"bound": "tight"}, "certificate.bound must be 'exact', 'spending' or 'mixture', got 'tight'"),
+        ({"bound": "mixture"}, "certificate takes bound only with stopping or budget"),
+        ({"bound": "exact", "budget": 5}, "certificate takes bound 'exact' only with stopping.target"),
+        ({"budget": 0}, "certificate.budget must be an integer >= 1, got 0"),
+    ],
+)
+def test_reasons_to_stop_early_are_checked(changes: dict[str, Any], expected: str, tmp_path: Path):
+    dotted = {f"certificate.{key}": value for key, value in changes.items()}
+    assert refused(write_config(tmp_path, dotted)).startswith(f"small.yaml: {expected}")
+
+
+def test_a_target_without_noise_on_numbers_has_no_shift(tmp_path: Path):
+    changes = {"noise.numeric": None, "certificate.stopping": {"target": {"d": 1, "eps": 0.5}}}
+    message = "small.yaml: certificate.stopping.target.eps must be 0 where no numbers have noise, got 0.5"
+    assert refused(write_config(tmp_path, changes)) == message
+
+
+def test_targets_can_be_swept_and_load_back(tmp_path: Path):
+    changes = {"certificate.stopping": {"target": {"d": 1}}, "certificate.bound": "spending"}
+    sweep = {"certificate.stopping.target.eps": [0.25, 0.5]}
+    runs = expand(read_mapping(write_config(tmp_path, changes | {"sweep": sweep})), source="test")
+    assert [run.directory for run in runs] == ["eps=0.25", "eps=0.5"]
+    config = runs[1].config
+    assert config.certificate.stopping is not None
+    assert config.certificate.stopping.question() == Target(1, 0.5)
+    assert parse_config(config.resolved(), source="again") == config
+    tolerance = write_config(tmp_path, {"certificate.stopping": {"tolerance": 0.05}})
+    stopping = parse_config(read_mapping(tolerance), source="test").certificate.stopping
+    assert stopping is not None
+    assert stopping.question() == Tolerance(0.05)
 
 
 def test_numbers_that_yaml_reads_as_text_are_numbers(tmp_path: Path):

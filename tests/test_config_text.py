@@ -57,6 +57,15 @@ def test_what_carries_the_guarantee_has_no_default(key: str, tmp_path: Path):
         ({"model.encoding": "onehot"}, "unknown key 'encoding' in model"),
         ({"data.numeric": ["a"]}, "unknown key 'numeric' in data"),
         ({"certificate.threshold": [0.1, 0.2]}, "certificate.threshold must be in (0, 1), got [0.1, 0.2]"),
+        (
+            {"certificate.stopping": {"target": {"d": 9}}},
+            "certificate.stopping.target.d must be at most threat.max_d",
+        ),
+        (
+            {"certificate.stopping": {"target": {"d": 1, "eps": 1}}},
+            "certificate.stopping.target.eps must be 0 where no numbers have noise, got 1.0",
+        ),
+        ({"certificate.bound": "spending"}, "certificate takes bound only with stopping or budget"),
         ({"report.thresholds": [0.1, 1]}, "report.thresholds.1 must be in (0, 1), got 1"),
         ({"sweep": {"noise.text.beta": [0.5, 2]}}, "noise.text.beta must be in (0, 1], got 2"),
         (
