@@ -1,4 +1,4 @@
-"""Samples that could stop early, judged copy by copy in balls, and mixtures as products of rationals."""
+"""Samples that could stop early, judged copy by copy in balls."""
 
 from __future__ import annotations
 
@@ -69,12 +69,17 @@ def rarely_crossed(estimate: Json, p: Fraction, level: Fraction) -> bool:
 
 def outweighed(k: int, n: int, p: Fraction, prior: tuple[Fraction, Fraction], level: Fraction) -> bool:
     """Whether p <= k/n and B(a+k, b+n−k)/B(a, b) >= p^k (1−p)^(n−k) / level, for 0 < p < 1."""
-    a, b = prior
-    above, below = Fraction(1), p**k * (1 - p) ** (n - k)
-    for j in range(k):
-        above *= a + j
-    for j in range(n - k):
-        above *= b + j
-    for j in range(n):
-        below *= a + b + j
-    return p * n <= k and above * level >= below
+    if p * n > k:
+        return False
+    for bits in BITS:
+        with precision(bits):
+            a, b, x, quotient = ball(prior[0]), ball(prior[1]), ball(p), ball(level)
+            for j in range(k):
+                quotient *= (a + j) / (a + b + j) / x
+            for j in range(n - k):
+                quotient *= (b + j) / (a + b + k + j) / (1 - x)
+            if quotient >= 1:
+                return True
+            if quotient < 1:
+                return False
+    raise AssertionError(f"undecided: {k} of {n} at {p} against {level}")

@@ -1,4 +1,4 @@
-"""Runs that are killed thirty times at random moments lose one block a kill at most, and no certificate changes."""
+"""Runs that are killed thirty times: one block a kill is drawn twice at most, and no certificate changes."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ STOPPING = {"certificate.stopping": {"target": {"d": 1, "eps": 0.25}}, "certific
 def test_thirty_kills(options: tuple[str, ...], in_flight: int, changes: dict[str, object], tmp_path: Path):
     """Kill at moments spread over the whole life of a command, from its start to after its end.
 
-    A kill can cost what is being drawn and what was drawn and is not yet kept: one model call in the process
-    itself; for a worker the call that it is in, and the one before if the main process has not read its answer.
+    A kill can cost what is being drawn, and what was drawn and is not yet kept: one model call in the process
+    itself; for a worker the call that it is in, and the one before if its answer had not been read.
     """
     config = prepare(tmp_path, changes)
     whole = Certify(config, tmp_path / "whole", tmp_path / "whole-log", options=options)

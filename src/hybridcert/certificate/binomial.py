@@ -98,7 +98,7 @@ class Masses(NamedTuple):
         (1 + u)^`MASS_ROUNDINGS`.
     rest : float
         At least the mass below ``first`` and above the last one together (but for what lies above the limit
-        that was asked for).
+        that was asked for, and for less than 1e-295 that underflows).
     """
 
     first: int

@@ -14,7 +14,7 @@ FEW_COPIES = 4_000_000
 """Up to so many copies, processes are not worth starting where nobody asked for them.
 
 A worker takes one to two seconds to import and load what a classifier needs; this process draws and
-classifies half a million (a scikit-learn pipeline) to three million copies (a linear model on codes) a second.
+classifies half a million copies a second with a scikit-learn pipeline, three million with a linear model.
 """
 
 Name = Literal["processes", "serial", "ray"]

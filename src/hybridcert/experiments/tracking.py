@@ -7,6 +7,7 @@ needs the whole ``mlflow`` package, and a plain folder the variable ``MLFLOW_ALL
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import sys
@@ -118,22 +119,21 @@ def metrics(environment: Mapping[str, Any], results: pd.DataFrame) -> dict[str, 
 
 
 def _log(client: Any, run: str, given: Mapping[str, str], found: Mapping[str, float]) -> None:
-    from mlflow.entities import Metric, Param
-
-    entries = [Param(key, value) for key, value in given.items()]
+    entities = importlib.import_module("mlflow.entities")
+    entries = [entities.Param(key, value) for key, value in given.items()]
     for start in range(0, len(entries), _AT_ONCE):
         client.log_batch(run, params=entries[start : start + _AT_ONCE])
-    client.log_batch(run, metrics=[Metric(key, value, 0, 0) for key, value in found.items()])
+    client.log_batch(run, metrics=[entities.Metric(key, value, 0, 0) for key, value in found.items()])
 
 
 def _client(uri: str) -> Any:
     try:
-        from mlflow import MlflowClient
+        mlflow = importlib.import_module("mlflow")
     except ImportError as error:
         raise ConfigError(
             "--mlflow needs the extra mlflow: pip install 'hybridcert[mlflow]', or leave --mlflow out"
         ) from error
-    return MlflowClient(tracking_uri=uri)
+    return mlflow.MlflowClient(tracking_uri=uri)
 
 
 def _experiment(client: Any) -> str:

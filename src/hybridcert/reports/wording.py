@@ -111,9 +111,11 @@ def valid_though_stopped(run: RunData) -> list[str]:
     if not may_stop(run.settings) or run.settings.get("bound") is None:
         return []
     return [
-        "Sampling of an input could end before all copies were drawn, at looks and by rules that were fixed "
-        "beforehand. The confidence bounds allow for that: the probability of an error stays below its level "
-        "whatever ended the sampling."
+        (
+            "Sampling of an input could end before all copies were drawn, at looks and by rules that were "
+            "fixed beforehand. The confidence bounds allow for that: the probability of an error stays below "
+            "its level whatever ended the sampling."
+        )
     ]
 
 
