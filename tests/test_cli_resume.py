@@ -142,8 +142,13 @@ def test_with_nothing_to_resume_a_run_starts(
     assert run.certificates() == undisturbed.certificates()
     (tmp_path / "early").mkdir()
     shutil.copy(run.out / "config.yaml", tmp_path / "early")  # killed while it trained
+    (tmp_path / "early" / "run.sqlite").touch()  # or while it made the store
     early = Certify(undisturbed.config, tmp_path / "early", tmp_path / "log")
     assert early.here("--resume") == 0
+    (tmp_path / "first").mkdir()
+    (tmp_path / "first" / ".config.yaml").write_text("data: ")  # or while it wrote its configuration
+    first = Certify(undisturbed.config, tmp_path / "first", tmp_path / "log")
+    assert first.here("--resume") == 0
     assert early.certificates() == undisturbed.certificates()
 
 

@@ -131,6 +131,27 @@ def test_what_is_printed_and_reported_speaks_of_words_and_false_alarms(
     assert [Path(path).name for path in written["tables"]] == ["filter.csv", "inputs.csv"]
 
 
+def test_a_filter_is_resumed_and_stops_early(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    messages().to_csv(tmp_path / "messages.csv", index=False)
+    changes = {"certificate.stopping": {"target": {"d": 1}}, "certificate.samples": 3_000}
+    arguments = ["certify", str(write_config(tmp_path, changes)), "--out", str(tmp_path / "out")]
+    assert main([*arguments, "--json"]) == 0
+    first = json.loads(capsys.readouterr().out)["cost"]
+    assert first["model_calls_saved"] > 10_000
+    issued = (tmp_path / "out" / "certificates.jsonl").read_bytes()
+    benign = pd.read_parquet(tmp_path / "out" / "benign.parquet")
+    (tmp_path / "out" / "environment.json").unlink()
+    assert main([*arguments, "--resume"]) == 0
+    text = capsys.readouterr().out
+    assert "Asked of each input: certified at d = 1. " in text
+    cost = json.loads((tmp_path / "out" / "environment.json").read_text())["cost"]
+    assert cost["model_calls"] == first["model_calls"]
+    assert cost["model_calls_from_store"] == cost["model_calls"] - len(benign)  # benign texts without noise
+    assert (tmp_path / "out" / "certificates.jsonl").read_bytes() == issued
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "out" / "benign.parquet"), benign)
+    assert main(["verify", str(tmp_path / "out")]) == 0
+
+
 def test_sweeps_share_one_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     messages().to_csv(tmp_path / "elsewhere.csv", index=False)
     config = write_config(tmp_path, {"sweep": {"noise.text.beta": [0.5, 0.75]}, "certificate.samples": 100})

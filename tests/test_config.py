@@ -328,6 +328,10 @@ def test_the_examples_say_what_the_paper_ran():
     )
     assert (config.threat.max_d, config.model.noisy_copies) == (2, 5)
     assert config.model.estimator == "sklearn.svm.LinearSVC"
+    target = parse_config(read_mapping(EXAMPLES / "adult_target.yaml"), source="target")
+    assert target.certificate.stopping is not None
+    assert target.certificate.stopping.question() == Target(1, 0.25)
+    assert (target.data.test_rows, target.certificate.samples) == (2000, 10_000)
     runs = expand(read_mapping(EXAMPLES / "adult_sweep.yaml"), source="sweep")
     assert [tuple(r.values.values()) for r in runs] == [
         (b, s) for b in (0.1, 0.25, 0.5) for s in (0.25, 0.5, 1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html.parser
 import json
 import re
@@ -20,8 +21,9 @@ from hybridcert.cli.main import main
 from hybridcert.errors import DataError
 from hybridcert.experiments.multimodal import DemoSettings, run_demo
 from hybridcert.experiments.multimodal_report import write_demo
-from hybridcert.reports import figures, page, tables, wording
-from hybridcert.reports.run_data import RunData, read_run
+from hybridcert.reports import figures, page, stopping, tables, wording
+from hybridcert.reports.parameters import parameters
+from hybridcert.reports.run_data import RunData, SweepData, read_run
 from hybridcert.reports.write import write_report
 from tabular_data import small_table
 
@@ -120,6 +122,53 @@ def test_sentences_say_what_was_found(tmp_path: Path):
     assert "although all 100 copies of an input agreed" in text
     assert "probability at most 0.01" in wording.meaning(make_run(tmp_path))
     assert any("floating point" in sentence for sentence in wording.assumptions(make_run(tmp_path)))
+
+
+def test_what_was_asked_of_the_copies_is_said(tmp_path: Path):
+    run = make_run(tmp_path)
+    assert stopping.sentences(run) == []
+    assert stopping.target_of(run) is None
+    asked = {"stopping": {"target": {"d": 0, "eps": 0.4}}, "bound": "exact", "samples": 1000}
+    run = dataclasses.replace(run, settings=SETTINGS | asked)
+    first, second, third = stopping.sentences(run)
+    assert first.startswith("Asked of each input: certified at d = 0, ε = 0.4. 2 of 3 are.")
+    assert second.endswith("nothing at all is certified.")
+    assert third == "300 copies of 3 inputs were drawn, of 3,000 at most."
+    assert "over the draw of its at most 1000 noisy copies" in wording.meaning(run)
+    assert "n ≤ 1\u2009000" in parameters(run.settings)
+    assert "n = 100" in parameters(SETTINGS)
+    [*_, last] = wording.guarantees(run)
+    assert "whatever ended the sampling" in last
+
+
+def test_inputs_without_copies_have_no_certificate_and_no_line(tmp_path: Path):
+    run = make_run(tmp_path)
+    run.results.loc[run.results["input"] == 11, ["samples", "successes"]] = 0
+    (tmp_path / "certificates.jsonl").write_text("{}\n{}\n")
+    lines = tables.radii(run)["certificate_line"]
+    assert lines.fillna(0).tolist() == [1, 0, 2] * 3
+    run = dataclasses.replace(run, settings=SETTINGS | {"failures": {"11": "it broke"}})
+    assert stopping.failed(run) == 1
+    [sentence] = stopping.sentences(run)
+    assert sentence.startswith("1 of the inputs failed: ")
+
+
+def test_swept_keys_that_are_columns_already_keep_their_whole_names(tmp_path: Path):
+    run = make_run(tmp_path)
+    key = "certificate.stopping.target.d"
+    sweep = SweepData(tmp_path, "s", (key,), ((1,), (2,)), (run, run))
+    table = tables.combined(sweep, tables.certified_accuracy)
+    assert list(table.columns[:2]) == [key, "d"]
+
+
+@pytest.mark.parametrize("store", [True, False])
+def test_unfinished_runs_are_not_read(store: bool, tmp_path: Path):
+    (tmp_path / "config.yaml").write_text("a: 1\n")
+    if store:
+        write(make_run(tmp_path), tmp_path)
+        (tmp_path / "run.sqlite").touch()
+    with pytest.raises(DataError, match="holds an unfinished run: finish it with hybridcert certify"):
+        write_report(tmp_path)
 
 
 def test_nothing_certified_is_reported_as_a_result(tmp_path: Path):

@@ -92,7 +92,7 @@ def test_counts_depend_on_the_text_alone(monkeypatch: pytest.MonkeyPatch):
     used = TextClassifier(Asked())
     used.encode(["prize later cash", "x"])
     assert np.array_equal(counts([*TEXTS, "long " * 50], used)[:-1], expected)
-    monkeypatch.setattr(engine, "BATCH", 1)
+    monkeypatch.setattr(engine, "TASK", 1)
     assert np.array_equal(counts(TEXTS), expected)
 
 

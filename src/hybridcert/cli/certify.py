@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from hybridcert.cli import execution, options
+from hybridcert.cli.interrupts import held
 from hybridcert.cli.rules import read_value
 
 EXAMPLE = "Example: hybridcert certify examples/adult.yaml --data adult.parquet --out runs/adult"
@@ -49,8 +50,8 @@ def command(
         typer.Option(
             "--mlflow",
             metavar="URI",
-            help="Log the finished run to this MLflow tracking server or store, such as "
-            "sqlite:///mlflow.db (extra `mlflow`).",
+            help="Log the finished run to this MLflow tracking server, such as http://localhost:5000 "
+            "(extra `mlflow`).",
         ),
     ] = None,
     as_json: options.Json = False,
@@ -70,8 +71,9 @@ def command(
         timeout=timeout,
         attempts=attempts,
     )
-    from hybridcert.cli.job import Job, run_job
-    from hybridcert.experiments.config import read_mapping
+    with held():
+        from hybridcert.cli.job import Job, run_job
+        from hybridcert.experiments.config import read_mapping
 
     raw = read_mapping(config)
     run_job(

@@ -10,6 +10,7 @@ import typer
 
 from hybridcert.cli import options
 from hybridcert.cli.console import results
+from hybridcert.cli.interrupts import held
 
 EXAMPLE = "Example: hybridcert demo --out runs/first-look"
 
@@ -44,22 +45,22 @@ def command(
 
 
 def _tabular(out: Path | None, *, as_json: bool) -> None:
-    import hybridcert.experiments.config as experiments
-    from hybridcert.cli.job import Job, run_job
-
+    with held():
+        import hybridcert.experiments.config as experiments
+        from hybridcert.cli.job import Job, run_job
     source = Path(experiments.__file__).with_name("demo-tabular.yaml")
     raw = experiments.read_mapping(source)
     run_job(Job(raw=raw, source=source, command=("certify", str(source)), out=out), as_json=as_json)
 
 
 def _multimodal(out: Path | None, *, as_json: bool) -> None:
-    from hybridcert.cli.progress import ProgressLine
-    from hybridcert.cli.summary import print_summary
-    from hybridcert.experiments.multimodal import DemoSettings, run_demo
-    from hybridcert.experiments.multimodal_report import write_demo
-    from hybridcert.experiments.run_directory import check_vacant, next_vacant, staged
-    from hybridcert.reports.write import write_report
-
+    with held():
+        from hybridcert.cli.progress import ProgressLine
+        from hybridcert.cli.summary import print_summary
+        from hybridcert.experiments.multimodal import DemoSettings, run_demo
+        from hybridcert.experiments.multimodal_report import write_demo
+        from hybridcert.experiments.run_directory import check_vacant, next_vacant, staged
+        from hybridcert.reports.write import write_report
     target = next_vacant(Path("runs"), "demo-multimodal") if out is None else out
     check_vacant(target)
     with staged(target) as scratch, ProgressLine() as progress:

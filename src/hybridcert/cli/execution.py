@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hybridcert.cli.interrupts import held
 from hybridcert.cli.rules import option_name, read_value
 from hybridcert.errors import ParameterError
 
@@ -98,6 +99,6 @@ def read_execution(
     gpus = values.get("num_gpus", 0.0)
     if chosen != "ray" and gpus != int(gpus):
         raise ParameterError(f"--num-gpus must be an integer >= 0 with --executor processes, got {num_gpus}")
-    from hybridcert.experiments.execution import Execution
-
+    with held():
+        from hybridcert.experiments.execution import Execution
     return Execution(**values)

@@ -8,9 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import typer
-
 from hybridcert.cli.console import results
+from hybridcert.cli.interrupts import Interrupted
 from hybridcert.cli.progress import Prefixed, ProgressLine
 from hybridcert.cli.rules import option_name
 from hybridcert.cli.summary import print_summary
@@ -34,9 +33,6 @@ from hybridcert.experiments.runs import Run, do_run, load
 from hybridcert.experiments.sweep import SweepRun, expand
 from hybridcert.experiments.text import Texts
 from hybridcert.reports.write import write_report, write_sweep_report
-
-INTERRUPTED = 130
-"""Exit code after an interrupt."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -103,8 +99,8 @@ def run_job(job: Job, *, as_json: bool) -> None:
     ------
     HybridCertError
         For anything that is wrong with configuration, data, model, options or run directory.
-    typer.Exit
-        With 130 after an interrupt; what is kept and how to continue is then said.
+    Interrupted
+        With what is kept and how to continue.
     """
     _locate_data(job.raw, job.source, job.data)
     runs = expand(job.raw, source=str(job.source))
@@ -121,8 +117,7 @@ def run_job(job: Job, *, as_json: bool) -> None:
         if job.mlflow is not None:
             _log([target / run.directory for run in runs], job.mlflow)
     except KeyboardInterrupt:
-        sys.stderr.write(f"interrupted: {_what_is_kept(job, runs, target)}\n")
-        raise typer.Exit(INTERRUPTED) from None
+        raise Interrupted(_what_is_kept(job, runs, target)) from None
 
 
 def _do_all(job: Job, runs: list[SweepRun], target: Path) -> None:

@@ -69,6 +69,8 @@ class ProgressLine:
     def sampling(self, what: str, progress: SamplingProgress) -> None:
         """Show how far the sampling of ``what`` is; copies that need not be drawn count as done."""
         total = progress.calls_at_most
+        if progress.stage.name == "SELECT":
+            what = f"{what} to choose labels"
         self._begin(what, total)
         self._show(sampling_state(progress), progress.calls + progress.calls_saved, total)
 

@@ -10,12 +10,16 @@ from hybridcert.sampling.executors.executor import Executor
 from hybridcert.sampling.executors.processes import Processes, available_cores
 from hybridcert.sampling.executors.serial import Serial
 
-FEW_COPIES = 4_000_000
+FEW_COPIES = 1_000_000
 """Up to so many copies, processes are not worth starting where nobody asked for them.
 
-A worker takes one to two seconds to import and load what a classifier needs; this process draws and
-classifies half a million copies a second with a scikit-learn pipeline, three million with a linear model.
+A worker takes one to two seconds to import and load what a classifier needs. In that time this process draws
+and classifies some hundred thousand copies with a scikit-learn pipeline, and ten times as many where a linear
+model is evaluated on codes.
 """
+
+FEW_CHEAP_COPIES = 10 * FEW_COPIES
+"""The same for models that are evaluated on codes."""
 
 Name = Literal["processes", "serial", "ray"]
 
@@ -52,8 +56,11 @@ class Execution:
         """How often a block is drawn."""
         return Retries(self.attempts)
 
-    def executor_for(self, copies: int) -> Executor:
-        """Return an executor for at most so many copies; it has no more workers than there are tasks."""
+    def executor_for(self, copies: int, *, cheap: bool) -> Executor:
+        """Return an executor for at most so many copies; it has no more workers than there are tasks.
+
+        ``cheap`` says that the model is evaluated on codes.
+        """
         match self.executor:
             case "serial":
                 return Serial()
@@ -66,7 +73,7 @@ class Execution:
                     num_gpus=self.num_gpus,
                     timeout=self.timeout,
                 )
-            case None if copies <= FEW_COPIES and self._nothing_asked:
+            case None if self._nothing_asked and copies <= (FEW_CHEAP_COPIES if cheap else FEW_COPIES):
                 return Serial()
         tasks = -(-copies // TASK)
         workers = min(available_cores() if self.workers is None else self.workers, max(1, tasks))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import Any
 
 from hybridcert.datasets.tables import Table
 from hybridcert.experiments.config import Config, read_mapping
-from hybridcert.sampling.store_file import reading
+from hybridcert.sampling.store_file import explained, is_store
 from hybridcert.sampling.store_identity import check_same, flatten
 
 _PACKAGES = ("hybridcert", "numpy")
@@ -39,6 +41,8 @@ def run_identity(config: Config, table: Table, *, rows: int) -> dict[str, Any]:
 def check_same_run(store: Path, identity: Mapping[str, Any]) -> None:
     """Compare an identity that still lacks the model with that of a store, before a model is trained.
 
+    A store whose making was cut short has no identity, and suits every run.
+
     Raises
     ------
     RunMismatchError
@@ -46,7 +50,10 @@ def check_same_run(store: Path, identity: Mapping[str, Any]) -> None:
     StoreError
         When the store cannot be read.
     """
-    with reading(store) as connection:
+    uri = f"{store.resolve().as_uri()}?mode=ro"
+    with explained(store), contextlib.closing(sqlite3.connect(uri, uri=True)) as connection:
+        if not is_store(connection, store):
+            return
         kept = dict(connection.execute("SELECT name, value FROM identity ORDER BY position"))
     check_same(store, {k: v for k, v in kept.items() if not k.startswith("model.")}, flatten(identity))
 

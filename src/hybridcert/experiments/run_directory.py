@@ -28,13 +28,14 @@ COMPLETE = "environment.json"
 SWEEP_COMPLETE = "sweep.json"
 
 _HIDDEN = ".unfinished"
+_SCRATCH = f".{CONFIG_FILE}"
 
 
 def check_vacant(out: Path) -> None:
     """Raise DataError unless a run directory can be made at ``out``."""
     if out.exists() and not out.is_dir():
         raise DataError(f"{out} is a file: choose another directory with --out")
-    if out.is_dir() and any(out.iterdir()):
+    if out.is_dir() and any(path.name != _SCRATCH for path in out.iterdir()):
         if is_unfinished(out):
             raise DataError(
                 f"{out} holds an unfinished run: continue it with --resume, or choose another directory with "
@@ -47,10 +48,10 @@ def check_resumable(out: Path) -> None:
     """Raise DataError unless ``out`` is missing, empty, or what a run made."""
     if out.exists() and not out.is_dir():
         raise DataError(f"{out} is a file: choose another directory with --out")
-    if out.is_dir() and any(out.iterdir()) and not (out / CONFIG_FILE).is_file():
-        raise DataError(
-            f"{out} holds no run that --resume could continue: choose another directory with --out"
-        )
+    if not out.is_dir() or (out / CONFIG_FILE).is_file():
+        return
+    if any(path.name != _SCRATCH for path in out.iterdir()):
+        raise DataError(f"{out} holds no run to --resume: choose another directory with --out")
 
 
 def is_complete(directory: Path) -> bool:
@@ -174,7 +175,7 @@ def stored_copies(directory: Path) -> int:
 
 def write_config(directory: Path, config: Mapping[str, Any]) -> None:
     """Write ``config.yaml`` so that a reader sees all of it or nothing."""
-    scratch = directory / f".{CONFIG_FILE}"
+    scratch = directory / _SCRATCH
     scratch.write_text(yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True), encoding="utf-8")
     scratch.replace(directory / CONFIG_FILE)
 

@@ -144,7 +144,7 @@ def run_tabular(
     digest = model_digest(model.estimator_)
     trained = time.perf_counter()
     execution = Execution() if execution is None else execution
-    executor = execution.executor_for(len(test.X) * certificate.samples)
+    executor = execution.executor_for(len(test.X) * certificate.samples, cheap=model.path == "encoded")
     run = smoothed.certify(
         test.X,
         threat=Fields(config.threat.max_d) if config.noise.categorical else None,

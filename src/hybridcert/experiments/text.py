@@ -164,7 +164,7 @@ def run_text(
     digest = model_digest(model.estimator_)
     trained = time.perf_counter()
     execution = Execution() if execution is None else execution
-    executor = execution.executor_for(len(test.X) * certificate.samples)
+    executor = execution.executor_for(len(test.X) * certificate.samples, cheap=False)
     store = None if open_store is None else open_store(digest)
     run = smoothed.certify(
         test.X[flagged],

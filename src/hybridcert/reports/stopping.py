@@ -90,7 +90,9 @@ def _why(run: RunData) -> list[str]:
             "than is certified here."
         )
         if settings.get("bound") == "exact":
-            found.append("Where it was out of reach nothing is certified, at no budget.")
+            found.append(
+                "Where sampling ended early because it was out of reach, nothing at all is certified."
+            )
     elif tolerance is not None:
         found.append(
             "Sampling of an input ended when more copies were not expected to matter, with tolerance "
