@@ -40,8 +40,8 @@ def test_log_gamma_is_right_to_21_digits(x: float) -> None:
         assert abs(exactly(log_gamma(decimal.Decimal(x))) - ball(x).lgamma()) < 1e-21
 
 
-@given(st.integers(1, 400), st.one_of(st.floats(1e-12, LAST), st.just(1e-300)), st.data())
-@settings(max_examples=100)
+@given(st.integers(1, 60), st.one_of(st.floats(1e-12, LAST), st.just(1e-300)), st.data())
+@settings(max_examples=60)
 def test_masses_are_upper_bounds_and_nothing_is_lost(n: int, p: float, data: st.DataObject) -> None:
     limit = data.draw(st.integers(0, n))
     negligible = data.draw(st.sampled_from([1e-3, 1e-12, 1e-25, 1e-290]))

@@ -29,7 +29,9 @@ from hybridcert.sampling.blocks import Work
 from hybridcert.sampling.classifier import Batch, Classifier, TrainableClassifier
 from hybridcert.sampling.engine import Counts, Report, Retries, Sampler
 from hybridcert.sampling.executors.executor import Executor
+from hybridcert.sampling.model_digest import model_digest
 from hybridcert.sampling.noise import Kernel, SmoothingNoise
+from hybridcert.sampling.outcome import Sampling
 from hybridcert.sampling.stopping import FixedSamples
 from hybridcert.sampling.store import RunStore
 from hybridcert.sampling.streams import RowStreams, Stage
@@ -140,7 +142,15 @@ class SmoothedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             self.n_features_in_ = n_features
         return self
 
-    def counts(
+    def counts(self, X: Any, *, samples: int, seed: int, progress: Report | None = None) -> Counts:
+        """Return how often each class answered over ``samples`` noisy copies, shape (m, classes).
+
+        The copies are for exploring: `certify` and `predict` draw others, also with the same seed, so a label
+        or a parameter may be chosen on these counts. Raises ModelError where an input keeps failing.
+        """
+        return self.explore(X, samples=samples, seed=seed, progress=progress).complete()
+
+    def explore(
         self,
         X: Any,
         *,
@@ -150,17 +160,28 @@ class SmoothedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         retries: Retries | None = None,
         store: RunStore | None = None,
         progress: Report | None = None,
-    ) -> Counts:
-        """Return how often each class answered over ``samples`` noisy copies, shape (m, classes).
+    ) -> Sampling:
+        """Return what `counts` counts, with the inputs that failed; see `certify` for the parameters."""
+        base = self._base()
+        with self._sampler(base, base.encode(X), seed, executor, retries, store) as sampler:
+            return sampler.sample(Stage.EXPLORE, FixedSamples(samples), report=progress)
 
-        The copies are for exploring: `certify` and `predict` draw others, also with the same seed, so a label
-        or a parameter may be chosen on these counts. Raises ModelError where an input keeps failing; see
-        `certify` for the other parameters.
+    def ask(
+        self,
+        X: Any,
+        *,
+        seed: int,
+        executor: Executor | None = None,
+        retries: Retries | None = None,
+        store: RunStore | None = None,
+    ) -> Sampling:
+        """Return the base classifier's own answer about each input, without noise, as counts of one copy.
+
+        The seed only names the answers in the store.
         """
         base = self._base()
-        inputs = base.encode(X)
-        with self._sampler(base, inputs, seed, executor, retries, store) as sampler:
-            return sampler.sample(Stage.EXPLORE, FixedSamples(samples), report=progress).complete()
+        with self._sampler(base, base.encode(X), seed, executor, retries, store) as sampler:
+            return sampler.sample(Stage.CLEAN, FixedSamples(1))
 
     def _sampler(
         self,
@@ -423,12 +444,12 @@ def _opened(
 
 
 def _described(base: Classifier) -> dict[str, str | None]:
-    """What the base classifier is, and a digest of its pickled description where it has one."""
+    """What the base classifier is, and a digest of its content where it can be pickled."""
     try:
-        digest = _digest(pickle.dumps(base, protocol=5))
+        digest = model_digest(base)
     except (pickle.PicklingError, AttributeError, TypeError):
         digest = None
-    return {"class": type(base).__qualname__, "blake2b": digest}
+    return {"class": type(base).__qualname__, "sha256": digest}
 
 
 def _digest(content: bytes) -> str:

@@ -163,7 +163,8 @@ def choose_noise(
     labels, scores, promises = [], [], []
     for name, smoothed in candidates.items():
         classes = smoothed.classes_
-        counts = smoothed.counts(X, samples=samples, seed=seed, executor=executor, progress=progress)
+        found = smoothed.explore(X, samples=samples, seed=seed, executor=executor, progress=progress)
+        counts = found.complete()
         claimed = (
             counts.argmax(axis=1) if label is None else np.full(len(counts), _class_index(classes, label))
         )

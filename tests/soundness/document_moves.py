@@ -48,7 +48,7 @@ def entry(document: Json, path: tuple[Any, ...]) -> Any:
 
 
 def promised(document: Json) -> Iterator[tuple[str, Json]]:
-    """Documents with one number moved by one unit in the last place, or one witness less: each must fail."""
+    """Documents with one number moved by one unit in the last place, or no witness left: each must fail."""
     claim, estimate = document["claim"], document["estimate"]
     if estimate["method"] != "given":
         yield "p_lower up", setting(document, ("estimate", "p_lower"), up(estimate["p_lower"]))
@@ -71,10 +71,6 @@ def promised(document: Json) -> Iterator[tuple[str, Json]]:
                 spare = [witness["log_t_at_zero"][0]] * len(witness["log_t_at_zero"])
                 witness["log_t"] = spare
             yield "not certified, called certified", moved
-        if len(point["witnesses"]) > 1:
-            for j in range(min(len(point["witnesses"]), 5)):
-                kept = [w for k, w in enumerate(point["witnesses"]) if k != j]
-                yield "candidate dropped", setting(document, (*at, "witnesses"), kept)
         yield "no candidates", setting(document, (*at, "witnesses"), [])
         budgets = point["d"] if isinstance(point["d"], list) else [point["d"]]
         for number, _ in enumerate(document["threat"]["discrete"]):
@@ -219,6 +215,8 @@ def changed_points(document: Json) -> Iterator[tuple[str, Json]]:
                 yield "all of another point", setting(document, at, other | {"d": point["d"]})
         for j, witness in enumerate(point["witnesses"][:4]):
             here = (*at, "witnesses", j)
+            kept = [w for k, w in enumerate(point["witnesses"]) if k != j]
+            yield "candidate dropped", setting(document, (*at, "witnesses"), kept)
             for key in ("log_t", "log_t_at_zero"):
                 if witness[key] is not None:
                     for number, value in enumerate(witness[key]):

@@ -53,17 +53,23 @@ def write_run(
     provenance["data"] = {"sha256": environment["data"].get("sha256")}
     documents: Iterable[dict[str, Any]] = run.certificates(provenance)
     if progress is not None:
-        documents = _counted(documents, len(run) - len(run.failures), progress)
+        documents = _counted(documents, int((run.samples > 0).sum()), progress)
     write_certificates(directory / FILE_NAME, documents)
     write_json(directory / "run.json", run.describe())
     if extras:
         write_json(directory / "extras.json", list(extras))
     failures = {str(run.index[row]): reason for row, reason in run.failures.items()}
-    write_json(directory / COMPLETE, {**environment, "failures": failures})
+    write_json(directory / COMPLETE, {**environment, "failures": {**environment["failures"], **failures}})
 
 
 def describe_environment(
-    *, title: str, seed: int, data: Mapping[str, Any], model: Mapping[str, Any], cost: Mapping[str, Any]
+    *,
+    title: str,
+    seed: int,
+    data: Mapping[str, Any],
+    model: Mapping[str, Any],
+    cost: Mapping[str, Any],
+    failures: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Everything that a result may depend on besides the configuration, and what it cost."""
     return {
@@ -73,6 +79,7 @@ def describe_environment(
         "packages": _versions(),
         "data": dict(data),
         "model": dict(model),
+        "failures": dict(failures or {}),
         "seed": seed,
         "cost": {**cost, **_rate(cost), "peak_memory_mib": _peak_memory_mib()},
     }

@@ -144,6 +144,7 @@ def _write(
             data=data,
             model=found.model,
             cost=found.cost,
+            failures=found.benign_failures if isinstance(found, TextResult) else {},
         ),
         progress=steps(report, "verifying"),
     )

@@ -18,13 +18,13 @@ from hybridcert.experiments.config_stopping import question
 from hybridcert.experiments.config_tabular import CategoricalNoise, DataSection, NumericNoise, TabularConfig
 from hybridcert.experiments.estimators import build_classifier
 from hybridcert.experiments.execution import Execution, describe_executor
-from hybridcert.experiments.model_digest import model_digest
 from hybridcert.experiments.training import Report, told, train_smoothed
 from hybridcert.kernels.fields import FieldReplacement
 from hybridcert.kernels.gaussian import GaussianNoise
 from hybridcert.kernels.laplace import LaplaceNoise
 from hybridcert.kernels.randomized_response import RandomizedResponse
 from hybridcert.kernels.uniform import UniformReplacement
+from hybridcert.sampling.model_digest import model_digest
 from hybridcert.sampling.noise import Kernel
 from hybridcert.sampling.store import RunStore
 from hybridcert.smoothing import SmoothedClassifier

@@ -22,12 +22,11 @@ from hybridcert.experiments.config_stopping import question
 from hybridcert.experiments.config_text import TextCertificateSection, TextConfig, TextDataSection
 from hybridcert.experiments.estimators import build_classifier, build_vectorizer
 from hybridcert.experiments.execution import Execution, describe_executor
-from hybridcert.experiments.model_digest import model_digest
 from hybridcert.experiments.training import Report, told, train_smoothed
 from hybridcert.kernels.deletion import RandomDeletion
-from hybridcert.sampling.engine import Counts
+from hybridcert.sampling.engine import Sampling
+from hybridcert.sampling.model_digest import model_digest
 from hybridcert.sampling.store import RunStore
-from hybridcert.sampling.streams import Stage
 from hybridcert.smoothing import SmoothedClassifier
 from hybridcert.threats import THREATS
 
@@ -50,11 +49,12 @@ class TextResult:
         The test texts of the flagged label, every one certified for that label.
     benign : DataFrame
         The other test texts: ``input``, ``target``, ``clean_label``, ``hits`` (of ``samples`` noisy copies
-        that were given the flagged label), ``samples``.
+        that were given the flagged label), ``samples``. A text that failed counts as flagged by all copies.
+    benign_failures : mapping of input to reason
     model : mapping
         Estimator, vectoriser, and the SHA-256 of the trained model.
-    benign_from_store : int
-        Noisy copies of other test texts whose answers were found in the store.
+    benign_calls : mapping of str to int
+        Model calls about the other test texts, by the keys of a run's cost.
     execution : mapping
         Name and number of workers of the executor.
     training_seconds, seconds : float
@@ -62,8 +62,9 @@ class TextResult:
 
     run: CertificationRun
     benign: pd.DataFrame
+    benign_failures: dict[str, str]
     model: dict[str, str]
-    benign_from_store: int
+    benign_calls: dict[str, int]
     execution: dict[str, Any]
     training_seconds: float
     seconds: float
@@ -79,8 +80,7 @@ class TextResult:
         run = self.run.cost
         return {
             **run,
-            "model_calls": run["model_calls"] + int((self.benign["samples"] + 1).sum()),
-            "model_calls_from_store": run["model_calls_from_store"] + self.benign_from_store,
+            **{key: run[key] + calls for key, calls in self.benign_calls.items()},
             "sampling_seconds": self.seconds - self.training_seconds - run["certificate_seconds"],
             "training_seconds": self.training_seconds,
             "seconds": self.seconds,
@@ -182,9 +182,7 @@ def run_text(
         store=store,
         progress=told(report, f"sampling {label}"),
     )
-    kept = 0 if store is None else store.copies(Stage.EXPLORE)
-    # These copies choose nothing and bound no score.
-    hits = smoothed.counts(
+    rest = smoothed.explore(  # these copies choose nothing and bound no score
         test.X[~flagged],
         samples=certificate.samples,
         seed=certificate.seed,
@@ -193,15 +191,29 @@ def run_text(
         store=store,
         progress=told(report, "sampling the rest"),
     )
+    answers = smoothed.ask(
+        test.X[~flagged],
+        seed=certificate.seed,
+        executor=executor,
+        retries=execution.retries,
+        store=store,
+    )
     return TextResult(
         run=run,
-        benign=_benign(model, test.X[~flagged], test.y[~flagged], hits, config.certificate),
+        benign=_benign(smoothed.classes_, test.y[~flagged], answers, rest, config.certificate),
+        benign_failures={
+            str(test.X.index[~flagged][row]): why for row, why in (answers.failures | rest.failures).items()
+        },
         model={
             "estimator": config.model.estimator,
             "vectorizer": config.model.vectorizer.estimator if config.model.vectorizer else "none",
             "sha256": digest,
         },
-        benign_from_store=kept,
+        benign_calls={
+            "model_calls": rest.calls + answers.calls,
+            "model_calls_from_store": rest.calls_from_store + answers.calls_from_store,
+            "model_calls_repeated": rest.calls_repeated + answers.calls_repeated,
+        },
         execution=describe_executor(executor),
         training_seconds=trained - started,
         seconds=time.perf_counter() - started,
@@ -229,16 +241,23 @@ def write_benign(directory: Path, found: TextResult) -> None:
 
 
 def _benign(
-    base: Any, X: pd.DataFrame, y: pd.Series, counts: Counts, certificate: TextCertificateSection
+    classes: npt.NDArray[Any],
+    y: pd.Series,
+    answers: Sampling,
+    noisy: Sampling,
+    certificate: TextCertificateSection,
 ) -> pd.DataFrame:
-    """Tabulate the answers about texts that should not be flagged."""
-    classes = np.asarray(base.classes_)
+    """Tabulate the answers about texts that should not be flagged; what failed counts as flagged."""
+    flag = int(np.flatnonzero(classes == certificate.label)[0])
+    hits, clean = noisy.counts[:, flag].copy(), answers.counts.argmax(axis=1)
+    hits[list(noisy.failures)] = certificate.samples
+    clean[list(answers.failures)] = flag
     return pd.DataFrame(
         {
-            "input": X.index,
+            "input": y.index,
             "target": y.to_numpy(),
-            "clean_label": classes[base.predict_encoded(base.encode(X))],
-            "hits": counts[:, np.flatnonzero(classes == certificate.label)[0]],
+            "clean_label": classes[clean],
+            "hits": hits,
             "samples": certificate.samples,
         }
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -62,7 +62,7 @@ class Sampling:
         Index of the last look that an input reached; −1 where it reached none.
     verdicts : int8 array, shape (rows,)
         Why an input stopped; `Verdict.GO_ON` where the budget ended, or the input failed.
-    failures : mapping of row to reason
+    failures : dict of row to reason
     calls, calls_at_most, calls_from_store, calls_repeated : int
         Copies that count, copies if no input had stopped early, copies found in the store, and copies whose
         answers were lost with a failed task.
@@ -73,7 +73,7 @@ class Sampling:
     path: Counts
     looks: npt.NDArray[np.intp]
     verdicts: npt.NDArray[np.int8]
-    failures: Mapping[int, str]
+    failures: dict[int, str]
     calls: int
     calls_at_most: int
     calls_from_store: int
