@@ -45,7 +45,7 @@ def hopeless_failures(
     for i in range(len(looks) - 2, -1, -1):
         states = np.arange(allowed[i] + 1, min(allowed[i + 1] + later.size, looks[i]) + 1)
         value = np.concatenate([np.ones(allowed[i + 1] - allowed[i]), later])
-        crossing = _predicted(looks[i], looks[i + 1], value, states, prior=prior, q=1.0 - need)
+        crossing = _predicted(looks[i], looks[i + 1], value, states, prior=prior, need=need)
         later = crossing[: _length_above(crossing, _NO_CHANCE)]
         give_up.insert(0, allowed[i] + 1 + _length_above(crossing, max(futility, _NO_CHANCE)))
     return tuple(give_up)
@@ -64,40 +64,40 @@ def _predicted(
     states: npt.NDArray[np.int64],
     *,
     prior: tuple[float, float],
-    q: float,
+    need: float,
 ) -> Floats:
     """Return the probability to cross at the ``following`` look or later, for each number of failures now.
 
     ``value`` is that probability at the following look, from as many failures on as ``states``. Given f
     failures among n, the law of g more among dn is C(dn, g) M(n + dn, f + g) / M(n, f) with M(n, f) =
     B(a + f, b + n − f). Taking both M relative to q^f (1 − q)^(n−f) turns the sum into a correlation with the
-    binomial masses at q, the failure rate of the need. Masses far out do not matter.
+    binomial masses at q = 1 − need. Masses far out do not matter.
     """
     if not states.size:
         return np.zeros(0)
-    drawn = following - n
+    drawn, q = following - n, 1.0 - need
     half = _DEVIATIONS * (math.sqrt(drawn * q * (1.0 - q)) + 4.0)
     g = np.arange(max(0, math.floor(drawn * q - half)), min(drawn, math.ceil(drawn * q + half)) + 1)
     step = np.exp(
         gammaln(drawn + 1)
         - gammaln(g + 1)
         - gammaln(drawn - g + 1)
-        + g * math.log(q)
-        + (drawn - g) * math.log1p(-q)
+        + g * math.log1p(-need)
+        + (drawn - g) * math.log(need)
     )
     reached = value[g[0] : g[-1] + states.size]
     failures = states[0] + g[0] + np.arange(reached.size)
-    weighted = reached * np.exp(_tilt(following, failures, prior, q))
+    weighted = reached * np.exp(_tilt(following, failures, prior, need))
     total = np.zeros(states.size)
     found = (
         np.convolve(weighted[::-1], step)[: reached.size][::-1][: states.size] if reached.size else total[:0]
     )
     total[: found.size] = found
-    return np.asarray(total * np.exp(-_tilt(n, states, prior, q)), dtype=np.float64)
+    return np.asarray(total * np.exp(-_tilt(n, states, prior, need)), dtype=np.float64)
 
 
-def _tilt(n: int, f: npt.NDArray[np.int64], prior: tuple[float, float], q: float) -> Floats:
-    """Ln M(n, f) − ln(q^f (1 − q)^(n−f)), kept where its exponential is a float."""
+def _tilt(n: int, f: npt.NDArray[np.int64], prior: tuple[float, float], need: float) -> Floats:
+    """Ln M(n, f) − ln((1 − need)^f need^(n−f)), kept where its exponential is a float."""
     a, b = prior
-    tilt = betaln(a + f, b + n - f) - f * math.log(q) - (n - f) * math.log1p(-q)
+    tilt = betaln(a + f, b + n - f) - f * math.log1p(-need) - (n - f) * math.log(need)
     return np.asarray(np.clip(tilt, -300.0, 300.0), dtype=np.float64)

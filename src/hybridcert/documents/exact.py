@@ -22,10 +22,10 @@ def hexadecimal(value: float) -> str:
 
 
 def confidence_text(alpha: float) -> str:
-    """Write 1 − alpha with 18 digits, rounded down."""
+    """Write 1 − alpha with 18 decimals and no exponent, rounded down."""
     context = decimal.Context(prec=2000)
     exact = context.subtract(decimal.Decimal(1), decimal.Decimal(alpha))
-    return f"{exact.quantize(decimal.Decimal(10) ** -18, rounding=decimal.ROUND_DOWN, context=context)}"
+    return f"{exact.quantize(decimal.Decimal(10) ** -18, rounding=decimal.ROUND_DOWN, context=context):f}"
 
 
 def float_below(ball: arb) -> float:

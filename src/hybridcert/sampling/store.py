@@ -51,13 +51,15 @@ class RunStore:
     such a second handle would end SQLite's locks on it.
     """
 
-    __slots__ = ("_connection", "_lock", "_path", "_synced")
+    __slots__ = ("_connection", "_failed", "_lock", "_path", "_synced", "_syncing")
 
     def __init__(self, path: Path, connection: sqlite3.Connection, lock: WriterLock) -> None:
         self._path = path
         self._connection: sqlite3.Connection | None = connection
         self._lock = lock
         self._synced = time.monotonic()
+        self._syncing: bool | None = None
+        self._failed = bool(connection.execute("SELECT EXISTS (SELECT 1 FROM failures)").fetchone()[0])
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], *, identity: Mapping[str, Any], resume: bool) -> Self:
@@ -126,6 +128,7 @@ class RunStore:
         StoreError
             When the file cannot be written.
         """
+        self._failed = True
         text = " ".join(reason.encode(errors="replace").decode().split())
         with self._writing() as connection:
             connection.execute(
@@ -224,7 +227,9 @@ class RunStore:
         connection = self._open
         sync = time.monotonic() - self._synced >= SYNC_SECONDS
         with explained(self._path):
-            connection.execute(f"PRAGMA synchronous = {'FULL' if sync else 'NORMAL'}")
+            if sync is not self._syncing:
+                connection.execute(f"PRAGMA synchronous = {'FULL' if sync else 'NORMAL'}")
+                self._syncing = sync
             with transaction(connection):
                 yield connection
         if sync:
@@ -240,9 +245,10 @@ class RunStore:
                     f"{was[1]:.60} of {was[0]} copies, now {text:.60} of {copies}. The model does not repeat "
                     "its answers, or has changed: choose another --out"
                 )
-        connection.execute(
-            "DELETE FROM failures WHERE input = ? AND stage = ? AND block = ?", (key, stage, block)
-        )
+        if self._failed:
+            connection.execute(
+                "DELETE FROM failures WHERE input = ? AND stage = ? AND block = ?", (key, stage, block)
+            )
 
 
 def _check_resumable(

@@ -17,6 +17,7 @@ from hybridcert.sampling.stopping.rule import Counts, Floats
 _RATES = 48
 _SHORT, _LONG = 18, 14  # numbers of copies to choose from: below half of the most, and above
 _DRAWS = 15
+_BELOW_ONE = 1.0 - 2.0**-53
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -79,5 +80,5 @@ def _bounds(failures: Floats, samples: Counts, alpha: float) -> Floats:
     successes = pairs[1] - pairs[0]
     bounds = np.zeros(successes.size)
     some = successes > 0
-    bounds[some] = betaincinv(successes[some], pairs[0][some] + 1, alpha)
+    bounds[some] = np.minimum(betaincinv(successes[some], pairs[0][some] + 1, alpha), _BELOW_ONE)
     return bounds[index].reshape(failures.shape)
