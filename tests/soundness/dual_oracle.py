@@ -184,6 +184,11 @@ Term = tuple[Fraction, Sequence[Witness]]
 """A clean score, and witnesses any of which may prove the bound on what becomes of it."""
 
 
+def _higher(one: arb, other: arb) -> arb:
+    """Return the ball whose lower end is higher; as floats the ends of two may be equal."""
+    return other if other.lower() > one.lower() else one
+
+
 def proves(
     law: Law, noise: str, m: Fraction, terms: Sequence[Term], bound: Fraction | float, *, strict: bool = False
 ) -> bool:
@@ -202,7 +207,7 @@ def proves(
             for p, witnesses in left:
                 found = [law.dual(noise, m, u, p) for u in witnesses]
                 highest += functools.reduce(arb.max, found)
-                best += max(found, key=lambda dual: float(dual.lower()))
+                best += functools.reduce(_higher, found)
             if best > target or (not strict and best >= target):
                 return True
             if highest < target or (strict and highest <= target):

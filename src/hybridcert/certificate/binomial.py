@@ -1,7 +1,7 @@
 """Binomial coefficients and masses with proven errors.
 
 The logarithms are wide decimals. The masses around the mode start from one of them and follow the recurrence
-of the binomial law; every float rounding on the way is counted (page on sequential tests, section 6).
+of the binomial law; every float rounding on the way is counted (page on sequential tests, section 7).
 """
 
 from __future__ import annotations

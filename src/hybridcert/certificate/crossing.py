@@ -2,7 +2,7 @@
 
 States are numbers of failures, which only grow: a state that no later boundary can reach is dropped without
 loss. States too unlikely to matter are dropped as well and counted as crossings. Everything else is sums and
-products of non-negative floats, whose roundings are counted (page on sequential tests, section 6).
+products of non-negative floats, whose roundings are counted (page on sequential tests, section 7).
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from hybridcert.errors import ParameterError
 MAX_COPIES = 10**7
 """The largest design."""
 _RESERVE = 2.0**-18
-"""Share of α that a design leaves unspent: more than an inversion loses to rounding (section 6)."""
+"""Share of α that a design leaves unspent: more than an inversion loses to rounding (section 7)."""
 _FUTILITY_LOOKS = 8
 _FIRST_COPIES = 20
 

@@ -76,7 +76,8 @@ def assumptions(setting: Setting, estimate: Estimate) -> list[str]:
     if estimate.alpha is not None:
         found.append(
             "The counts come from independent draws of the noise described under law, made for this input "
-            "after the label, the noise and the threshold were fixed."
+            f"after {'the number of draws, ' if estimate.plan is None else ''}the label, the noise and the "
+            "threshold were fixed."
         )
     found += _of_plan(estimate.plan)
     found.append("The base classifier answers each noisy copy on its own, by a fixed rule.")
