@@ -341,6 +341,35 @@ def test_other_reasons_to_stop_are_said(
     assert main(["verify", str(out)]) == 0
 
 
+def test_a_run_without_certificates_suggests_no_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    small_table().to_parquet(tmp_path / "table.parquet")
+    config = write_config(tmp_path, {"certificate.budget": 1})
+    assert main(["certify", str(config), "--out", str(tmp_path / "out")]) == 0
+    printed = capsys.readouterr().out
+    assert "None of the 40 inputs could be certified" in printed
+    assert "hybridcert verify" not in printed
+
+
+def test_a_model_that_cannot_be_pickled_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    small_table().to_parquet(tmp_path / "table.parquet")
+    (tmp_path / "unpicklable_model.py").write_text(
+        "from sklearn.linear_model import LogisticRegression\n"
+        "class Unpicklable(LogisticRegression):\n"
+        "    def fit(self, X, y):\n"
+        "        self.helper_ = lambda answer: answer\n"
+        "        return super().fit(X, y)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    config = write_config(tmp_path, {"model.estimator": "unpicklable_model.Unpicklable"})
+    assert main(["certify", str(config), "--out", str(tmp_path / "out")]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert "model.estimator unpicklable_model.Unpicklable cannot be pickled once trained: " in err
+    assert not (tmp_path / "out").exists()
+
+
 def test_workers_change_no_certificate(certified: tuple[Path, dict[str, Any]], tmp_path: Path):
     out, _ = certified
     arguments = ["certify", str(out / "config.yaml"), "--out", str(tmp_path / "out")]
@@ -360,7 +389,8 @@ def test_workers_change_no_certificate(certified: tuple[Path, dict[str, Any]], t
         (["--timeout", "0"], "--timeout must be a finite number of seconds > 0, got 0"),
         (["--timeout", "nan"], "--timeout must be a finite number of seconds > 0, got nan"),
         (["--attempts", "0"], "--attempts must be an integer in [1, 1000], got 0"),
-        (["--num-gpus", "-1"], "--num-gpus must be a finite number >= 0, got -1"),
+        (["--num-gpus", "-1"], "--num-gpus must be a number in [0, 10000], got -1"),
+        (["--num-gpus", "1e30"], "--num-gpus must be a number in [0, 10000], got 1e30"),
         (["--num-gpus", "0.5"], "--num-gpus must be an integer >= 0 with --executor processes, got 0.5"),
         (["--ray-address", "auto"], "--ray-address belongs to --executor ray, got --executor processes"),
         (

@@ -203,6 +203,39 @@ def test_another_run_is_refused_with_the_difference_named(
     assert yaml.safe_load((out / "config.yaml").read_text())["report"]["eps"] == [0.1]
 
 
+def test_another_run_is_refused_without_a_store_too(
+    undisturbed: Certify, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    out = tmp_path / "out"
+    shutil.copytree(undisturbed.out, out, ignore=shutil.ignore_patterns("run.sqlite"))
+    other = prepare(tmp_path, {"certificate.alpha": 0.05})
+    assert main(["certify", str(other), "--out", str(out), "--resume"]) == 2
+    assert "configuration.certificate.alpha was 0.01, is 0.05" in capsys.readouterr().err
+    same = prepare(tmp_path)
+    assert main(["certify", str(same), "--out", str(out), "--resume", "--limit", "5"]) == 2
+    assert "rows was 12, is 5" in capsys.readouterr().err
+    assert main(["certify", str(same), "--out", str(out), "--resume"]) == 0
+    small_table().assign(age=lambda t: t["age"] + 1).to_parquet(tmp_path / "table.parquet")
+    assert main(["certify", str(same), "--out", str(out), "--resume"]) == 2
+    assert "data.sha256 was " in capsys.readouterr().err
+
+
+def test_the_files_of_something_else_are_not_overwritten(
+    undisturbed: Certify, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    """Many programs have a config.yaml."""
+    out = tmp_path / "service"
+    out.mkdir()
+    (out / "config.yaml").write_text("database: {host: localhost}\n")
+    (out / "results.parquet").write_text("precious")
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert Certify(undisturbed.config, out, tmp_path / "log").here("--resume") == 2
+    printed, error = capsys.readouterr()
+    assert (printed, error.count("\n")) == ("", 1)
+    assert "belongs to another run: configuration.database.host was" in error
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
 def test_a_model_that_trains_otherwise_is_refused(unfinished: Certify, monkeypatch: pytest.MonkeyPatch):
     """The same configuration and data, but the estimator's code has changed."""
     folder = unfinished.config.parent

@@ -175,3 +175,5 @@ def test_the_search_from_above_ends_at_the_least_float(root, ulps):
 def test_confidence_is_rounded_down():
     assert confidence_text(0.01) == "0.989999999999999999"
     assert Fraction(confidence_text(0.5)) == Fraction(1, 2)
+    assert confidence_text(math.nextafter(1.0, 0.0)) == "0.000000000000000111"
+    assert confidence_text(5e-324) == "0.999999999999999999"

@@ -26,7 +26,7 @@ from hybridcert.errors import CertificateError
 from hybridcert.joint_threat import JointThreat
 from hybridcert.sampling.noise import SmoothingNoise
 from hybridcert.threats import ContinuousSurface
-from hybridcert.verify import verify_document, verify_text
+from hybridcert.verify import explain, verify_document, verify_text
 
 Json = dict[str, Any]
 SCORE = ScoreAbove(0.5)
@@ -183,6 +183,17 @@ def test_a_fixed_number_of_samples_is_stated_as_before():
     assert "over the 300 noise samples, all points" in document["scope"]["statement"]
     assert "looks" not in document["estimate"]
     assert not any("planned" in assumption for assumption in document["assumptions"])
+
+
+def test_a_number_of_samples_without_a_plan_is_assumed_not_to_depend_on_the_answers():
+    estimate = dataclasses.replace(ESTIMATES["shares"][0], plan=None)
+    document = issued(estimate)
+    assumed = " ".join(document["assumptions"])
+    assert "The number of samples did not depend on their answers" in assumed
+    assert "and the error probability as well" in assumed
+    assert any(
+        "their answers must not decide n" in line for line in explain(document, verify_document(document))
+    )
 
 
 BROKEN = {

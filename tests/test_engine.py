@@ -8,7 +8,7 @@ from hybridcert.errors import ModelError, ParameterError
 from hybridcert.kernels.absorbing import Absorbing
 from hybridcert.kernels.gaussian import GaussianNoise
 from hybridcert.kernels.uniform import UniformReplacement
-from hybridcert.sampling import engine
+from hybridcert.sampling import rounds
 from hybridcert.sampling.blocks import Work
 from hybridcert.sampling.engine import Retries, Sampler, count_labels
 from hybridcert.sampling.noise import SmoothingNoise
@@ -36,7 +36,7 @@ def test_every_row_has_as_many_answers_as_samples():
 @pytest.mark.parametrize("task", [1, 5_000, 7_001, 10**6])
 def test_counts_do_not_depend_on_the_size_of_tasks(task, monkeypatch):
     expected = count(Sign())
-    monkeypatch.setattr(engine, "TASK", task)
+    monkeypatch.setattr(rounds, "TASK", task)
     assert np.array_equal(count(Sign()), expected)
 
 

@@ -335,14 +335,19 @@ def frontier(p: npt.NDArray[np.float64], case: int) -> npt.NDArray[np.float64]:
 
 
 def tolerant(
-    pilot_failures: npt.ArrayLike, *, share: float = 0.05, most: int = MOST, case: int = 1
+    pilot_failures: npt.ArrayLike,
+    *,
+    share: float = 0.05,
+    most: int = MOST,
+    case: int = 1,
+    alpha: float = ALPHA,
 ) -> Counts:
     failures = np.asarray(pilot_failures)
     return WithinTolerance.from_pilot(
         binary(100 - failures, np.full(failures.size, 100)),
         claimed=np.ones(failures.size, np.intp),
         most=most,
-        alpha=ALPHA,
+        alpha=alpha,
         share=share,
         case=np.full(failures.size, case),
         radii=frontier,
@@ -399,6 +404,10 @@ def test_the_plan_of_an_input_does_not_depend_on_the_others() -> None:
 def test_a_small_number_of_copies_can_be_planned() -> None:
     for most in (1, 2, 10):
         assert (tolerant([0, 50], most=most) <= most).all()
+
+
+def test_a_level_at_which_bounds_round_to_one_can_be_planned() -> None:
+    assert (tolerant([0, 50], most=1000, alpha=math.nextafter(1.0, 0.0)) >= 1).all()
 
 
 def test_no_inputs_need_no_plan() -> None:

@@ -22,7 +22,7 @@ import hybridcert as hc
 from hybridcert.adapters import vocabulary
 from hybridcert.adapters.text import TextClassifier
 from hybridcert.errors import DataError, ModelError, ParameterError
-from hybridcert.sampling import engine
+from hybridcert.sampling import rounds
 from hybridcert.sampling.noise import SmoothingNoise
 from hybridcert.sampling.streams import Stage
 from text_data import CHATS, OFFERS, messages
@@ -92,7 +92,7 @@ def test_counts_depend_on_the_text_alone(monkeypatch: pytest.MonkeyPatch):
     used = TextClassifier(Asked())
     used.encode(["prize later cash", "x"])
     assert np.array_equal(counts([*TEXTS, "long " * 50], used)[:-1], expected)
-    monkeypatch.setattr(engine, "TASK", 1)
+    monkeypatch.setattr(rounds, "TASK", 1)
     assert np.array_equal(counts(TEXTS), expected)
 
 

@@ -30,9 +30,10 @@ from hybridcert.joint_threat import JointThreat
 from hybridcert.kernels.positions import PositionKernel
 from hybridcert.sampling.blocks import Work
 from hybridcert.sampling.classifier import Batch
-from hybridcert.sampling.engine import Counts, Report, Retries, Sampler
+from hybridcert.sampling.engine import Retries, Sampler
 from hybridcert.sampling.executors.executor import Executor
 from hybridcert.sampling.noise import SmoothingNoise
+from hybridcert.sampling.outcome import Counts, Report
 from hybridcert.sampling.slots import (
     BySlot,
     FirstSlots,

@@ -23,15 +23,15 @@ from hybridcert.certificate.ranges import check_count, check_open
 from hybridcert.certification import CertificationRun
 from hybridcert.documents.claims import Claim, ScoreAbove, TopK
 from hybridcert.errors import DataError, ModelError, ParameterError
-from hybridcert.estimation import Bound, Question, Stopping
+from hybridcert.estimation import Bound, Question, Stopping, estimate
 from hybridcert.joint_threat import JointThreat, Threat
 from hybridcert.sampling.blocks import Work
 from hybridcert.sampling.classifier import Batch, Classifier, TrainableClassifier
-from hybridcert.sampling.engine import Counts, Report, Retries, Sampler
+from hybridcert.sampling.engine import Retries, Sampler
 from hybridcert.sampling.executors.executor import Executor
 from hybridcert.sampling.model_digest import model_digest
 from hybridcert.sampling.noise import Kernel, SmoothingNoise
-from hybridcert.sampling.outcome import Sampling
+from hybridcert.sampling.outcome import Counts, Report, Sampling
 from hybridcert.sampling.stopping import FixedSamples
 from hybridcert.sampling.store import RunStore
 from hybridcert.sampling.streams import RowStreams, Stage
@@ -361,7 +361,7 @@ class SmoothedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 claimed = pilot.argmax(axis=1)
             else:
                 claimed = np.full(rows, _class_index(classes, label))
-            estimation = question.for_inputs(inputs, claimed, pilot)
+            estimation = estimate(question, inputs, claimed, pilot)
             found = sampler.sample(Stage.ESTIMATE, estimation.rule, budget=budget, report=progress)
             stages.append(found)
         sampled = time.perf_counter()

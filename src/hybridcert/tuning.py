@@ -24,9 +24,9 @@ from hybridcert.certificate.ranges import check_count, check_open
 from hybridcert.certification import Budget
 from hybridcert.errors import ParameterError
 from hybridcert.joint_threat import JointThreat, Threat
-from hybridcert.sampling.engine import Counts, Report
 from hybridcert.sampling.executors.executor import Executor
 from hybridcert.sampling.noise import SmoothingNoise
+from hybridcert.sampling.outcome import Counts, Report
 from hybridcert.smoothing import SmoothedClassifier, _class_index
 
 Per = Literal["data set", "input"]

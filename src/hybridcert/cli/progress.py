@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from hybridcert.cli.console import notices
 
 if TYPE_CHECKING:
-    from hybridcert.sampling.engine import SamplingProgress
+    from hybridcert.sampling.outcome import SamplingProgress
 
 _QUIET_SECONDS = 2.0
 _LINE_EVERY = 10.0

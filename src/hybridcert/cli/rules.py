@@ -29,6 +29,9 @@ MAX_BUDGET = 1_000_000
 MAX_WORKERS = 10_000
 """Most workers that a run accepts."""
 
+MAX_GPUS = 10_000
+"""Most GPUs that a run accepts."""
+
 MAX_ATTEMPTS = 1_000
 """Most times that a run tries one model call."""
 
@@ -176,7 +179,7 @@ RULES: dict[str, Rule] = {
     "limit": _at_least(1),
     "executor": _one_of(("processes", "serial", "ray")),
     "workers": Rule(integer, lambda v: 1 <= v <= MAX_WORKERS, f"an integer in [1, {MAX_WORKERS}]"),
-    "num_gpus": Rule(number, lambda v: 0.0 <= v < math.inf, "a finite number >= 0"),
+    "num_gpus": Rule(number, lambda v: 0.0 <= v <= MAX_GPUS, f"a number in [0, {MAX_GPUS}]"),
     "timeout": Rule(number, lambda v: 0.0 < v < math.inf, "a finite number of seconds > 0"),
     "attempts": Rule(integer, lambda v: 1 <= v <= MAX_ATTEMPTS, f"an integer in [1, {MAX_ATTEMPTS}]"),
 }

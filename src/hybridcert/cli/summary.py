@@ -141,7 +141,8 @@ def _print_naive(run: RunData, console: Console) -> None:
 
 
 def _print_check(directory: Path, run: RunData, console: Console) -> None:
-    if (run.directory / FILE_NAME).is_file():
+    issued = run.directory / FILE_NAME
+    if issued.is_file() and issued.stat().st_size:
         console.print(f"check every certificate: hybridcert verify {directory}", markup=False)
 
 

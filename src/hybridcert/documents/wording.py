@@ -76,10 +76,9 @@ def assumptions(setting: Setting, estimate: Estimate) -> list[str]:
     if estimate.alpha is not None:
         found.append(
             "The counts come from independent draws of the noise described under law, made for this input "
-            f"after {'the number of draws, ' if estimate.plan is None else ''}the label, the noise and the "
-            "threshold were fixed."
+            "after the label, the noise and the threshold were fixed, and the error probability as well."
         )
-    found += _of_plan(estimate.plan)
+        found += _of_plan(estimate.plan)
     found.append("The base classifier answers each noisy copy on its own, by a fixed rule.")
     for entry in discrete:
         name = entry["modality"]
@@ -107,9 +106,10 @@ def assumptions(setting: Setting, estimate: Estimate) -> list[str]:
 
 
 def _of_plan(plan: SequentialPlan | None) -> list[str]:
-    """List what sampling in several steps takes for granted."""
+    """List what the bound takes for granted about how the number of samples came about."""
     if plan is None:
-        return []
+        without = "it was fixed beforehand, or determined without them"
+        return [f"The number of samples did not depend on their answers: {without}."]
     if plan.prior is not None:
         fixed = "The prior of the mixture was"
     elif plan.alphas:

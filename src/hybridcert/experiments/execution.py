@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Literal
 
-from hybridcert.sampling.engine import TASK, Retries
+from hybridcert.sampling.engine import Retries
 from hybridcert.sampling.executors.executor import Executor
 from hybridcert.sampling.executors.processes import Processes, available_cores
 from hybridcert.sampling.executors.serial import Serial
+from hybridcert.sampling.rounds import TASK
 
 FEW_COPIES = 1_000_000
 """Up to so many copies, processes are not worth starting where nobody asked for them.

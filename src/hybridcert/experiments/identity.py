@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -10,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from hybridcert.datasets.tables import Table
+from hybridcert.errors import DataError
 from hybridcert.experiments.config import Config, read_mapping
+from hybridcert.experiments.run_directory import COMPLETE, CONFIG_FILE
 from hybridcert.sampling.store_file import explained, is_store
 from hybridcert.sampling.store_identity import check_same, flatten
 
@@ -56,6 +59,30 @@ def check_same_run(store: Path, identity: Mapping[str, Any]) -> None:
             return
         kept = dict(connection.execute("SELECT name, value FROM identity ORDER BY position"))
     check_same(store, {k: v for k, v in kept.items() if not k.startswith("model.")}, flatten(identity))
+
+
+def check_same_files(directory: Path, identity: Mapping[str, Any]) -> None:
+    """Compare an identity with what a run directory without a store says of itself.
+
+    That is its configuration and, where the run is complete, the data and rows that it was about.
+
+    Raises
+    ------
+    RunMismatchError
+        Naming what differs.
+    ConfigError, DataError
+        When a file is not what a run writes.
+    """
+    config, complete = directory / CONFIG_FILE, directory / COMPLETE
+    was: dict[str, Any] = {"configuration": _what_counts(read_mapping(config))}
+    if complete.is_file():
+        try:
+            data = json.loads(complete.read_text(encoding="utf-8"))["data"]
+            was["data"] = {"sha256": data["sha256"]}
+            was["rows"] = data["certified_rows"] + data.get("false_alarm_rows", 0)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{complete} is not what a run writes ({error}): choose another --out") from error
+    check_same(config, flatten(was), flatten({key: identity[key] for key in was}))
 
 
 def check_same_sweep(config: Path, raw: Mapping[str, Any]) -> None:

@@ -11,8 +11,8 @@ from hybridcert.datasets.tables import Table
 from hybridcert.experiments.config import Config
 from hybridcert.experiments.config_text import TextConfig
 from hybridcert.experiments.execution import Execution
-from hybridcert.experiments.identity import check_same_run, run_identity
-from hybridcert.experiments.run_directory import STORE_FILE, going_on, is_complete, together
+from hybridcert.experiments.identity import check_same_files, check_same_run, run_identity
+from hybridcert.experiments.run_directory import CONFIG_FILE, STORE_FILE, going_on, is_complete, together
 from hybridcert.experiments.run_files import describe_data, describe_environment, write_run
 from hybridcert.experiments.tabular import TabularResult, load_table, run_tabular
 from hybridcert.experiments.text import TextResult, Texts, load_texts, run_text, write_benign
@@ -86,6 +86,8 @@ def do_run(
     identity = run_identity(run.config, run.table, rows=len(test.X))
     if resume and (directory / STORE_FILE).is_file():
         check_same_run(directory / STORE_FILE, identity)
+    elif resume and (directory / CONFIG_FILE).is_file():
+        check_same_files(directory, identity)
     if resume and is_complete(directory):
         return False
     with going_on(directory, run.config.resolved(), resume=resume) as opened:

@@ -18,13 +18,12 @@ from hybridcert.experiments.config_stopping import question
 from hybridcert.experiments.config_tabular import CategoricalNoise, DataSection, NumericNoise, TabularConfig
 from hybridcert.experiments.estimators import build_classifier
 from hybridcert.experiments.execution import Execution, describe_executor
-from hybridcert.experiments.training import Report, told, train_smoothed
+from hybridcert.experiments.training import Report, digest_of, told, train_smoothed
 from hybridcert.kernels.fields import FieldReplacement
 from hybridcert.kernels.gaussian import GaussianNoise
 from hybridcert.kernels.laplace import LaplaceNoise
 from hybridcert.kernels.randomized_response import RandomizedResponse
 from hybridcert.kernels.uniform import UniformReplacement
-from hybridcert.sampling.model_digest import model_digest
 from hybridcert.sampling.noise import Kernel
 from hybridcert.sampling.store import RunStore
 from hybridcert.smoothing import SmoothedClassifier
@@ -141,7 +140,7 @@ def run_tabular(
         report=report,
     )
     model: Any = smoothed.classifier_
-    digest = model_digest(model.estimator_)
+    digest = digest_of(model.estimator_, estimator=config.model.estimator)
     trained = time.perf_counter()
     execution = Execution() if execution is None else execution
     executor = execution.executor_for(len(test.X) * certificate.samples, cheap=model.path == "encoded")

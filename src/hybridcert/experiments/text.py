@@ -24,8 +24,8 @@ from hybridcert.experiments.estimators import build_classifier, build_vectorizer
 from hybridcert.experiments.execution import Execution, describe_executor
 from hybridcert.experiments.training import Report, told, train_smoothed
 from hybridcert.kernels.deletion import RandomDeletion
-from hybridcert.sampling.engine import Sampling
 from hybridcert.sampling.model_digest import model_digest
+from hybridcert.sampling.outcome import Sampling
 from hybridcert.sampling.store import RunStore
 from hybridcert.smoothing import SmoothedClassifier
 from hybridcert.threats import THREATS

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from hybridcert.datasets.tables import Table
 from hybridcert.errors import ConfigError, HybridCertError
-from hybridcert.sampling.engine import SamplingProgress
+from hybridcert.sampling.blocks import described
+from hybridcert.sampling.model_digest import model_digest
+from hybridcert.sampling.outcome import SamplingProgress
 from hybridcert.smoothing import SmoothedClassifier
 
 
@@ -68,4 +70,21 @@ def train_smoothed(
     except (TypeError, ValueError) as error:
         raise ConfigError(
             f"model.estimator {estimator} cannot be trained: {' '.join(str(error).split())}"
+        ) from error
+
+
+def digest_of(model: Any, *, estimator: str) -> str:
+    """Return the digest of a trained model, by which a run that is continued knows it again.
+
+    Raises
+    ------
+    ConfigError
+        For a model that cannot be pickled: it has no digest.
+    """
+    try:
+        return model_digest(model)
+    except Exception as error:  # pickling calls whatever the estimator defines
+        raise ConfigError(
+            f"model.estimator {estimator} cannot be pickled once trained: {described(error)}; keep what "
+            "cannot be pickled, such as a lambda or an open file, out of its attributes"
         ) from error

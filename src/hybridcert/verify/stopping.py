@@ -56,9 +56,11 @@ def proof(estimate: Estimate) -> str:
 
 
 def planned(estimate: Estimate) -> list[str]:
-    """Return what has to have been fixed before sampling began."""
+    """Return what must not have depended on the answers, and so has to have been fixed before them."""
     plan = estimate.plan
     if plan is None:
-        return []
+        return [
+            "Whoever sampled on until the counts sufficed proves nothing: their answers must not decide n."
+        ]
     what = "the prior" if plan.prior is not None else "all looks, and what belongs to each,"
     return [f"A plan made or changed once samples were seen proves nothing: {what} must come first."]
