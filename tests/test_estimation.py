@@ -203,3 +203,46 @@ def test_predictions_and_counts_do_not_pass_over_a_failure():
     smoothed = hc.SmoothedClassifier(Poisoned(), noise={"numeric": hc.GaussianNoise(SIGMA)})
     with pytest.raises(ModelError, match="the classifier failed on input 2: ValueError: cannot read"):
         smoothed.counts(rows(*SCORES), samples=10, seed=0)
+
+
+def test_one_attempt_blames_the_input_that_fails_and_no_other():
+    run = certify(classifier=Poisoned(), retries=hc.Retries(attempts=1))
+    assert dict(run.failures) == {2: "ValueError: cannot read this one"}
+    assert (run.samples[[0, 1, 3, 4, 5, 6]] == 5_000).all()
+
+
+def test_a_model_that_cannot_be_told_from_another_needs_a_store_of_its_own(tmp_path):
+    class Local(Sign):
+        pass
+
+    with pytest.raises(ParameterError, match="needs a classifier that can be pickled"):
+        certify(classifier=Local(), store=tmp_path / "run.sqlite")
+    with hc.RunStore.open(tmp_path / "run.sqlite", identity={"model": "mine"}, resume=False) as store:
+        first = certify(classifier=Local(), store=store)
+        again = certify(classifier=Local(), store=store)
+    assert (first.counts == again.counts).all()
+    assert again.cost["model_calls_from_store"] == again.cost["model_calls"]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("executor", "processes", "executor must be Serial.*, got 'proc"),
+        (
+            "executor",
+            hc.Processes,
+            "executor must be Serial.*, got <class",
+        ),
+        ("retries", 3, r"retries must be Retries\(attempts\), got 3"),
+        ("store", 5, "store must be a path, an open RunStore or None, got 5"),
+    ],
+)
+def test_things_of_the_wrong_kind_are_refused(option, value, message):
+    with pytest.raises(ParameterError, match=message):
+        certify(**{option: value})
+
+
+def test_copies_that_a_tolerance_does_not_need_are_saved_and_those_withheld_by_a_budget_are_not():
+    run = certify(stopping=hc.Tolerance(0.05))
+    assert run.cost["model_calls_saved"] == 5_000 * len(SCORES) - run.samples.sum()
+    assert certify(bound="spending", budget=10_000).cost["model_calls_saved"] < 5_000

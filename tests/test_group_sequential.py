@@ -209,9 +209,9 @@ def test_a_need_that_most_copies_cannot_show_is_given_up_at_once() -> None:
     assert design.stop_below == design.certify_at
 
 
-@pytest.mark.parametrize("need", [1e-17, 1e-48, 1e-300])
+@pytest.mark.parametrize("need", [1e-17, 1e-48])
 def test_a_need_too_small_to_tell_its_failure_rate_from_one_has_a_design(need: float) -> None:
-    design = group_sequential_design(need, 333, 1e-3)
+    design = group_sequential_design(need, 25, 1e-3)
     assert design.certify_at[-1] >= 1
     assert exact_crossing(need, design.looks, design.certify_at) <= Fraction(1e-3)
     assert all(low <= high for low, high in zip(design.stop_below, design.certify_at, strict=True))

@@ -7,7 +7,6 @@ import copy
 import dataclasses
 import hashlib
 import json
-import pickle
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -305,7 +304,8 @@ class SmoothedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         store : RunStore or path, optional
             Every count is kept there as soon as it is known. A path is opened with the digests of model,
             data and settings; with ``resume`` what it holds is not drawn again, and another model,
-            data set or setting is refused.
+            data set or setting is refused. A model is known by what a pickle of it holds: its parameters
+            and all that it has learned, not the code of its class.
         progress : callable(SamplingProgress), optional
 
         Raises
@@ -393,7 +393,7 @@ class SmoothedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             settings=settings,
             cost={
                 "model_calls": sum(stage.calls for stage in stages),
-                "model_calls_saved": sum(stage.calls_at_most - stage.calls for stage in stages),
+                "model_calls_saved": _saved(found, samples, budget, sampler.inputs),
                 "model_calls_from_store": sum(stage.calls_from_store for stage in stages),
                 "model_calls_repeated": sum(stage.calls_repeated for stage in stages),
                 "sampling_seconds": sampled - started,
@@ -438,16 +438,29 @@ def _opened(
     if store is None or isinstance(store, RunStore):
         yield store
         return
+    if not isinstance(store, str | Path):
+        raise ParameterError(f"store must be a path, an open RunStore or None, got {store!r}")
+    if identity["model"]["sha256"] is None:
+        raise ParameterError(
+            f"store={str(store)!r} needs a classifier that can be pickled, by which its counts are known "
+            "again: open a RunStore with an identity of your own and pass that"
+        )
     plain = json.loads(json.dumps(identity, default=str))
     with RunStore.open(Path(store), identity=plain, resume=resume) as kept:
         yield kept
+
+
+def _saved(found: Sampling, samples: int, budget: int | None, inputs: int) -> int:
+    """Return how many copies were not needed; what a budget withheld is not saved, nor what failed."""
+    at_most = samples * (inputs - len(set(found.failures)))
+    return max(0, (at_most if budget is None else min(at_most, budget)) - found.calls)
 
 
 def _described(base: Classifier) -> dict[str, str | None]:
     """What the base classifier is, and a digest of its content where it can be pickled."""
     try:
         digest = model_digest(base)
-    except (pickle.PicklingError, AttributeError, TypeError):
+    except Exception:  # pickling calls whatever the classifier defines
         digest = None
     return {"class": type(base).__qualname__, "sha256": digest}
 

@@ -22,9 +22,8 @@ from hybridcert.experiments.config_stopping import question
 from hybridcert.experiments.config_text import TextCertificateSection, TextConfig, TextDataSection
 from hybridcert.experiments.estimators import build_classifier, build_vectorizer
 from hybridcert.experiments.execution import Execution, describe_executor
-from hybridcert.experiments.training import Report, told, train_smoothed
+from hybridcert.experiments.training import Report, digest_of, told, train_smoothed
 from hybridcert.kernels.deletion import RandomDeletion
-from hybridcert.sampling.model_digest import model_digest
 from hybridcert.sampling.outcome import Sampling
 from hybridcert.sampling.store import RunStore
 from hybridcert.smoothing import SmoothedClassifier
@@ -161,7 +160,7 @@ def run_text(
         report=report,
     )
     model: Any = smoothed.classifier_
-    digest = model_digest(model.estimator_)
+    digest = digest_of(model.estimator_, estimator=config.model.estimator)
     trained = time.perf_counter()
     execution = Execution() if execution is None else execution
     executor = execution.executor_for(len(test.X) * certificate.samples, cheap=False)

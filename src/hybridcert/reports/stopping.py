@@ -101,8 +101,9 @@ def _why(run: RunData) -> list[str]:
     if settings.get("budget") is not None:
         stopped = run.at(run.budgets[0]).get("stopped")
         short = 0 if stopped is None else int((stopped == "budget spent").sum())
+        everybody = "All inputs" if run.benign is None else "All inputs to be flagged"
         found.append(
-            f"All inputs together had a budget of {settings['budget']:,} copies; {short} of them ended for "
+            f"{everybody} together had a budget of {settings['budget']:,} copies; {short} of them ended for "
             "want of it."
         )
     return found

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from hybridcert.certificate.ranges import check_count
+from hybridcert.errors import ParameterError
 from hybridcert.sampling.blocks import Work
 from hybridcert.sampling.classifier import Batch, Classifier
 from hybridcert.sampling.distinct import DistinctInputs
@@ -71,6 +72,10 @@ class Sampler:
         retries: Retries | None = None,
     ) -> None:
         work.noise.check_inputs(inputs)
+        if executor is not None and (isinstance(executor, type) or not hasattr(executor, "open")):
+            raise ParameterError(f"executor must be Serial(), Processes() or RayCluster(), got {executor!r}")
+        if retries is not None and not isinstance(retries, Retries):
+            raise ParameterError(f"retries must be Retries(attempts), got {retries!r}")
         self._executor = Serial() if executor is None else executor
         self._stack = contextlib.ExitStack()
         self._session: Session | None = None
@@ -114,6 +119,11 @@ class Sampler:
         rounds = Rounds(self._drawing, stage, rule, budget=budget, report=report)
         rounds.run()
         return rounds.result()
+
+    @property
+    def inputs(self) -> int:
+        """Number of distinct inputs."""
+        return len(self._drawing.inputs.rows)
 
     def session(self) -> Session:
         """Return the open session; workers start when there is work for them."""

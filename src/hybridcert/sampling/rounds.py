@@ -191,7 +191,7 @@ class Rounds:
                     self._session.submit(self._task(group))
             if not self._flying:
                 return
-            again.extend(self._settle(look, self._session.next()))
+            again.extendleft(self._settle(look, self._session.next()))
             self._tell()
 
     @property
@@ -214,7 +214,10 @@ class Rounds:
         )
 
     def _settle(self, look: int, outcome: Outcome) -> Iterable[list[Block]]:
-        """Count and store what came back; return what has to be drawn again, each block on its own."""
+        """Count and store what came back; return what has to be drawn again.
+
+        A group that failed is halved, and nobody is blamed: what fails alone has failed.
+        """
         blocks = self._flying.pop(outcome.task.number)
         if outcome.cells is not None:
             self._store(blocks, outcome.cells)
@@ -228,7 +231,10 @@ class Rounds:
             return []
         assert outcome.error is not None
         self._repeated += sum(block.copies for block in blocks)
-        return [[block] for block in blocks if not self._given_up(block, outcome.error)]
+        if len(blocks) > 1:
+            half = len(blocks) // 2
+            return [blocks[half:], blocks[:half]]
+        return [] if self._given_up(blocks[0], outcome.error) else [blocks]
 
     def _count(self, look: int, block: Block, cells: Counts) -> None:
         self._path[block.row, look] += cells
