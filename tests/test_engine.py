@@ -1,5 +1,7 @@
 """Counting: every draw counts, and grouping does not."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from hybridcert.kernels.absorbing import Absorbing
 from hybridcert.kernels.gaussian import GaussianNoise
 from hybridcert.kernels.uniform import UniformReplacement
 from hybridcert.sampling import rounds
-from hybridcert.sampling.blocks import Work
+from hybridcert.sampling.blocks import ByLabel, Work
 from hybridcert.sampling.engine import Retries, Sampler, count_labels
 from hybridcert.sampling.noise import SmoothingNoise
 from hybridcert.sampling.stopping import EveryLook, FixedSamples, Verdict
@@ -241,11 +243,22 @@ def test_what_the_store_holds_is_not_drawn_again(tmp_path):
     assert found.calls == 9 * 7_000
 
 
-def test_other_noise_finds_nothing_in_the_store(tmp_path):
+@dataclasses.dataclass(frozen=True)
+class Twice(ByLabel):
+    """Another way to tally, with as many cells."""
+
+
+def test_other_noise_another_seed_or_tally_finds_nothing_in_the_store(tmp_path):
     classifier = Sign()
     with RunStore.open(tmp_path / "run.sqlite", identity={}, resume=False) as store:
-        for kernel in ("one", "other"):
-            with sampler(classifier, store=store, kernel=kernel) as drawing:
+        for sigma, seed, tally in (
+            (0.5, 3, ByLabel()),
+            (0.25, 3, ByLabel()),
+            (0.5, 4, ByLabel()),
+            (0.5, 3, Twice()),
+        ):
+            work = Work(classifier, noise_for(classifier, numeric=GaussianNoise(sigma)), tally)
+            with Sampler(work, classifier.encode(ROWS), seed=seed, store=store) as drawing:
                 found = drawing.sample(Stage.ESTIMATE, FixedSamples(10))
             assert found.calls_from_store == 0
 

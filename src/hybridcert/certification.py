@@ -350,45 +350,9 @@ class CertificationRun:
         y : labels, shape (m,), optional
             With it the curves show certified accuracy, without it the share of certified claims.
         """
-        from matplotlib.figure import Figure
+        from hybridcert.certified_curves import draw
 
-        right = np.ones(len(self), dtype=np.bool_) if y is None else self.predictions == np.asarray(y)
-        figure = Figure(figsize=(6.4, 4.0), layout="constrained")
-        axes = figure.add_subplot()
-        if self.norm == "none":
-            shares = [float((point.radii.certified & right).mean()) for point in self.points]
-            axes.bar([str(point.d) for point in self.points], shares, width=0.6)
-            axes.set_xlabel("d")
-        else:
-            for point in self.points:
-                reached = np.sort(point.radii.radius[point.radii.certified & right])
-                share = (reached.size - np.arange(reached.size)) / max(1, len(self))
-                eps, height = np.append(reached, reached[-1:]), np.append(share, 0.0)[: reached.size + 1]
-                if reached.size:
-                    axes.step(
-                        np.concatenate([[0.0], eps]),
-                        np.concatenate([height[:1], height]),
-                        where="pre",
-                        label=f"d = {point.d}",
-                    )
-                else:
-                    axes.plot([0.0], [0.0], label=f"d = {point.d} (none)")
-            axes.set_xlabel(_DISTANCES[self.norm].format(unit=self.unit))
-            axes.set_xlim(left=0.0)
-            axes.legend()
-        claim = self.claim
-        answered = claim.k == 1 if isinstance(claim, TopK) else claim.threshold >= 0.5
-        accuracy = "certified accuracy" if answered else "inputs whose true label is certified"
-        axes.set_ylabel("certified inputs" if y is None else accuracy)
-        axes.set_ylim(0.0, 1.0)
-        return figure
-
-
-_DISTANCES = {
-    "l2": "ε, ℓ₂ distance in {unit}",
-    "l1": "ε, ℓ₁ distance in {unit}",
-    "mahalanobis": "ε = √Σ(δ_j/σ_j)², in noise scales",
-}
+        return draw(self, y)
 
 
 def _where(values: Floats, present: Bools) -> pd.arrays.FloatingArray:

@@ -29,11 +29,12 @@ from hybridcert.errors import ParameterError
 from hybridcert.joint_threat import JointThreat
 from hybridcert.kernels.positions import PositionKernel
 from hybridcert.sampling.blocks import Work
-from hybridcert.sampling.classifier import Batch
+from hybridcert.sampling.classifier import Batch, class_index
 from hybridcert.sampling.engine import Retries, Sampler
 from hybridcert.sampling.executors.executor import Executor
 from hybridcert.sampling.noise import SmoothingNoise
 from hybridcert.sampling.outcome import Counts, Report
+from hybridcert.sampling.run_identity import content_digest, described_model
 from hybridcert.sampling.slots import (
     BySlot,
     FirstSlots,
@@ -46,7 +47,7 @@ from hybridcert.sampling.slots import (
 from hybridcert.sampling.stopping import FixedSamples
 from hybridcert.sampling.store import RunStore
 from hybridcert.sampling.streams import RowStreams, Stage
-from hybridcert.smoothing import SmoothedClassifier, _class_index, _described, _digest
+from hybridcert.smoothing import SmoothedClassifier
 
 Scope = Literal["per budget", "simultaneous"]
 SCOPES: tuple[Scope, ...] = ("per budget", "simultaneous")
@@ -198,11 +199,10 @@ def slot_frontier(
         check_count("selection_samples", selection_samples)
     base = smoothed._base()
     classes = np.asarray(base.classes_)
-    fixed = None if label is None else _class_index(classes, label)
+    fixed = None if label is None else class_index(classes, label)
     everywhere = SmoothingNoise(smoothed.noise, base.surfaces())
     most = len(slot_columns(everywhere, modality)) if max_d is None else max_d
     noise = noise_on_first(everywhere, modality, most)
-    described = {n: {"kernel": k.name} | k.parameters() for n, k in sorted(noise.kernels.items())}
     inputs = base.encode(X)
     contents = RowStreams(0).keys(inputs)
     started = time.perf_counter()
@@ -212,7 +212,6 @@ def slot_frontier(
         seed=seed,
         executor=executor,
         store=store,
-        kernel=_digest(repr((modality, most, described)).encode()),
         retries=retries,
     ) as sampler:
         stages = {Stage.CLEAN: sampler.sample(Stage.CLEAN, FixedSamples(1))}
@@ -239,12 +238,12 @@ def slot_frontier(
         index=np.asarray(getattr(X, "index", np.arange(len(contents)))),
         digests=[key.hex() for key in contents],
         settings={
-            "noise": described,
+            "noise": noise.described(),
             "seed": seed,
             "label": label,
             "selection_samples": None if label is not None else selection_samples,
-            "model": _described(base),
-            "data": {"blake2b": _digest(b"".join(contents))},
+            "model": described_model(base),
+            "data": {"blake2b": content_digest(contents)},
         },
         calls=sum(found.calls for found in stages.values()),
     )

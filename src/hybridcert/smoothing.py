@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import dataclasses
-import hashlib
-import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +17,17 @@ from sklearn.exceptions import NotFittedError
 from hybridcert.certificate.confidence import clopper_pearson_lower
 from hybridcert.certificate.ranges import check_count, check_open
 from hybridcert.certification import CertificationRun
-from hybridcert.documents.claims import Claim, ScoreAbove, TopK
+from hybridcert.documents.claims import claim_of
 from hybridcert.errors import DataError, ModelError, ParameterError
 from hybridcert.estimation import Bound, Question, Stopping, estimate
 from hybridcert.joint_threat import JointThreat, Threat
 from hybridcert.sampling.blocks import Work
-from hybridcert.sampling.classifier import Batch, Classifier, TrainableClassifier
+from hybridcert.sampling.classifier import Batch, Classifier, TrainableClassifier, class_index
 from hybridcert.sampling.engine import Retries, Sampler
 from hybridcert.sampling.executors.executor import Executor
-from hybridcert.sampling.model_digest import model_digest
 from hybridcert.sampling.noise import Kernel, SmoothingNoise
 from hybridcert.sampling.outcome import Counts, Report, Sampling
+from hybridcert.sampling.run_identity import content_digest, described_model, opened
 from hybridcert.sampling.stopping import FixedSamples
 from hybridcert.sampling.store import RunStore
 from hybridcert.sampling.streams import RowStreams, Stage
@@ -192,24 +189,7 @@ class SmoothedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         store: RunStore | None = None,
     ) -> Sampler:
         work = Work(base, SmoothingNoise(self.noise, base.surfaces()))
-        return Sampler(
-            work,
-            inputs,
-            seed=seed,
-            executor=executor,
-            retries=retries,
-            store=store,
-            kernel=self._kernel(work.noise, seed),
-        )
-
-    def _kernel(self, noise: SmoothingNoise, seed: int) -> str:
-        """Name the noise, where it acts, and the seed in a store."""
-        eligible = {name: noise.surfaces[name].eligible for name in sorted(noise.kernels)}
-        described = {"noise": self._described_noise(), "eligible": eligible, "seed": int(seed)}
-        return _digest(json.dumps(described, sort_keys=True, default=str).encode())
-
-    def _described_noise(self) -> dict[str, Any]:
-        return {n: {"kernel": k.name} | k.parameters() for n, k in sorted(self.noise.items())}
+        return Sampler(work, inputs, seed=seed, executor=executor, retries=retries, store=store)
 
     def predict(
         self, X: Any, *, samples: int | None = None, alpha: float | None = None, seed: int | None = None
@@ -320,7 +300,7 @@ class SmoothedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         check_count("samples", samples)
         check_open("alpha", alpha)
         base = self._base()
-        claim = _claim(threshold, top_k, len(base.classes_))
+        claim = claim_of(threshold, top_k, len(base.classes_))
         joint = JointThreat.of(SmoothingNoise(self.noise, base.surfaces()), threat)
         question = Question(joint, claim, samples=samples, alpha=alpha, stopping=stopping, bound=bound)
         if budget is not None:
@@ -333,20 +313,20 @@ class SmoothedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         rows = len(next(iter(inputs.values())))
         contents = RowStreams(0).keys(inputs)
         settings = {
-            "noise": self._described_noise(),
+            "noise": joint.noise.described(),
             "threat": {n: t.described() for n, t in joint.threats.items()},
             "seed": seed,
             "label": label,
             "selection_samples": selection_samples if selects else None,
             **question.described(),
             "budget": budget,
-            "model": _described(base),
-            "data": {"blake2b": _digest(b"".join(contents))},
+            "model": described_model(base),
+            "data": {"blake2b": content_digest(contents)},
         }
         identity = {**settings, "samples": samples, "alpha": alpha, "claim": dataclasses.asdict(claim)}
         started = time.perf_counter()
         with (
-            _opened(store, identity, resume=resume) as kept,
+            opened(store, identity, resume=resume) as kept,
             self._sampler(base, inputs, seed, executor, retries, kept) as sampler,
         ):
             asked = sampler.sample(Stage.CLEAN, FixedSamples(1))
@@ -360,7 +340,7 @@ class SmoothedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 assert pilot is not None
                 claimed = pilot.argmax(axis=1)
             else:
-                claimed = np.full(rows, _class_index(classes, label))
+                claimed = np.full(rows, class_index(classes, label))
             estimation = estimate(question, inputs, claimed, pilot)
             found = sampler.sample(Stage.ESTIMATE, estimation.rule, budget=budget, report=progress)
             stages.append(found)
@@ -414,56 +394,7 @@ class SmoothedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return chosen
 
 
-def _class_index(classes: npt.NDArray[Any], label: Any) -> int:
-    matches = np.flatnonzero(classes == label)
-    if matches.size == 0:
-        raise ParameterError(f"label must be one of {', '.join(map(str, classes))}, got {label!r}")
-    return int(matches[0])
-
-
-def _claim(threshold: float | None, top_k: int | None, classes: int) -> Claim:
-    if (threshold is None) == (top_k is None):
-        raise ParameterError(
-            "certify needs threshold in (0, 1) or top_k in [1, classes), one of the two: "
-            f"got threshold={threshold!r}, top_k={top_k!r}"
-        )
-    return TopK(top_k, classes) if threshold is None and top_k is not None else ScoreAbove(threshold or 0.0)
-
-
-@contextlib.contextmanager
-def _opened(
-    store: RunStore | str | Path | None, identity: Mapping[str, Any], *, resume: bool
-) -> Iterator[RunStore | None]:
-    """Yield an open store as it is; open a path for the time being."""
-    if store is None or isinstance(store, RunStore):
-        yield store
-        return
-    if not isinstance(store, str | Path):
-        raise ParameterError(f"store must be a path, an open RunStore or None, got {store!r}")
-    if identity["model"]["sha256"] is None:
-        raise ParameterError(
-            f"store={str(store)!r} needs a classifier that can be pickled, by which its counts are known "
-            "again: open a RunStore with an identity of your own and pass that"
-        )
-    plain = json.loads(json.dumps(identity, default=str))
-    with RunStore.open(Path(store), identity=plain, resume=resume) as kept:
-        yield kept
-
-
 def _saved(found: Sampling, samples: int, budget: int | None, inputs: int) -> int:
     """Return how many copies were not needed; what a budget withheld is not saved, nor what failed."""
-    at_most = samples * (inputs - len(set(found.failures)))
+    at_most = samples * inputs
     return max(0, (at_most if budget is None else min(at_most, budget)) - found.calls)
-
-
-def _described(base: Classifier) -> dict[str, str | None]:
-    """What the base classifier is, and a digest of its content where it can be pickled."""
-    try:
-        digest = model_digest(base)
-    except Exception:  # pickling calls whatever the classifier defines
-        digest = None
-    return {"class": type(base).__qualname__, "sha256": digest}
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.blake2b(content, digest_size=16).hexdigest()

@@ -24,10 +24,11 @@ from hybridcert.certificate.ranges import check_count, check_open
 from hybridcert.certification import Budget
 from hybridcert.errors import ParameterError
 from hybridcert.joint_threat import JointThreat, Threat
+from hybridcert.sampling.classifier import class_index
 from hybridcert.sampling.executors.executor import Executor
 from hybridcert.sampling.noise import SmoothingNoise
 from hybridcert.sampling.outcome import Counts, Report
-from hybridcert.smoothing import SmoothedClassifier, _class_index
+from hybridcert.smoothing import SmoothedClassifier
 
 Per = Literal["data set", "input"]
 
@@ -166,7 +167,7 @@ def choose_noise(
         found = smoothed.explore(X, samples=samples, seed=seed, executor=executor, progress=progress)
         counts = found.complete()
         claimed = (
-            counts.argmax(axis=1) if label is None else np.full(len(counts), _class_index(classes, label))
+            counts.argmax(axis=1) if label is None else np.full(len(counts), class_index(classes, label))
         )
         successes = counts[np.arange(len(counts)), claimed]
         scores_needed = _scores_needed(smoothed, joints[name], X, d=d, epsilon=epsilon, threshold=threshold)

@@ -43,3 +43,13 @@ class TopK:
 
 
 Claim = ScoreAbove | TopK
+
+
+def claim_of(threshold: float | None, top_k: int | None, classes: int) -> Claim:
+    """Return the claim that one of two arguments asks for; raise ParameterError unless it is one of them."""
+    if (threshold is None) == (top_k is None):
+        raise ParameterError(
+            "certify needs threshold in (0, 1) or top_k in [1, classes), one of the two: "
+            f"got threshold={threshold!r}, top_k={top_k!r}"
+        )
+    return TopK(top_k, classes) if threshold is None and top_k is not None else ScoreAbove(threshold or 0.0)

@@ -8,6 +8,7 @@ from typing import Any, Protocol, Self, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from hybridcert.errors import ParameterError
 from hybridcert.threats import Surface
 
 Batch = Mapping[str, npt.NDArray[Any]]
@@ -61,3 +62,11 @@ class Loadable(Protocol):
 
     def load(self) -> None:
         """Get ready to answer; what it raises ends the run with ModelError."""
+
+
+def class_index(classes: npt.NDArray[Any], label: Any) -> int:
+    """Return the index of a label; raise ParameterError where it is none of the classes."""
+    matches = np.flatnonzero(classes == label)
+    if matches.size == 0:
+        raise ParameterError(f"label must be one of {', '.join(map(str, classes))}, got {label!r}")
+    return int(matches[0])

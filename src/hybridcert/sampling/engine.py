@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 from types import TracebackType
 from typing import Self
 
@@ -54,9 +55,8 @@ class Sampler:
     seed : int >= 0
     executor : Executor
     store : RunStore, optional
-        Counts found there are not drawn again; new ones are added as soon as they are known.
-    kernel : str
-        Names the noise in the store.
+        Counts found there are not drawn again; new ones are added as soon as they are known. They are kept
+        apart by the noise, where it acts, how answers are tallied, and the seed.
     retries : Retries
     """
 
@@ -68,7 +68,6 @@ class Sampler:
         seed: int,
         executor: Executor | None = None,
         store: RunStore | None = None,
-        kernel: str = "",
         retries: Retries | None = None,
     ) -> None:
         work.noise.check_inputs(inputs)
@@ -84,7 +83,7 @@ class Sampler:
             inputs=DistinctInputs.of(inputs, seed=seed),
             session=self.session,
             store=store,
-            kernel=kernel,
+            kernel=_kernel(work, seed),
             attempts=(Retries() if retries is None else retries).attempts,
             failures={},
         )
@@ -122,14 +121,22 @@ class Sampler:
 
     @property
     def inputs(self) -> int:
-        """Number of distinct inputs."""
-        return len(self._drawing.inputs.rows)
+        """Number of distinct inputs that did not fail."""
+        return len(self._drawing.inputs.rows) - len(self._drawing.failures)
 
     def session(self) -> Session:
         """Return the open session; workers start when there is work for them."""
         if self._session is None:
             self._session = self._stack.enter_context(self._executor.open(self._drawing.work))
         return self._session
+
+
+def _kernel(work: Work, seed: int) -> str:
+    """Name what counts in a store depend on, besides the input and the model."""
+    noise = work.noise
+    eligible = {name: noise.surfaces[name].eligible for name in sorted(noise.kernels)}
+    named = (noise.described(), eligible, work.tally, int(seed))  # plain values and tuples: nothing abridged
+    return hashlib.blake2b(repr(named).encode(), digest_size=16).hexdigest()
 
 
 def count_labels(

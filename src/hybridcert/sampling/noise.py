@@ -68,6 +68,10 @@ class SmoothingNoise:
         """Kernels of the continuous modalities by name, sorted."""
         return {n: k for n, k in sorted(self.kernels.items()) if isinstance(k, ContinuousNoise)}
 
+    def described(self) -> dict[str, Any]:
+        """Return kernels and their parameters by modality, as plain values."""
+        return {name: {"kernel": k.name} | k.parameters() for name, k in sorted(self.kernels.items())}
+
     def check_inputs(self, inputs: Batch) -> None:
         """Raise DataError unless the eligible codes lie in their alphabets, which the laws rely on."""
         for name in self.kernels:
