@@ -32,6 +32,8 @@ class Accidents(Sign):
         """One file per call, named by the process, with what its environment says."""
         if "load" in self.accidents.values():
             raise OSError("no weights here")
+        if "second" in self.accidents.values() and any(self.diary.iterdir()):
+            os.kill(os.getpid(), signal.SIGKILL)
         if self.diary is not None:
             number = len(list(self.diary.iterdir()))
             path = self.diary / f"{os.getpid()}-{number}"

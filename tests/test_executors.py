@@ -219,6 +219,25 @@ def test_workers_killed_from_outside_cost_no_more_than_what_they_were_doing():
     assert_same(expected, found)
 
 
+def test_workers_that_cannot_start_leave_the_work_to_one_that_can(tmp_path):
+    """Only the first process that loads survives; when that dies too, nobody is left."""
+    work = work_of(Accidents(diary=tmp_path, accidents={-1.0: "second"}))
+    tasks = tasks_of(work, ROWS, copies=20_000)
+    with Processes(2).open(work) as session:
+        for round_of_tasks in range(4):
+            for task in tasks:
+                session.submit(task)
+            found = {o.task.number: o for o in (session.next() for _ in tasks)}
+            assert_same(found, outcomes(Serial(), work_of(Sign()), tasks))
+            assert len(list(tmp_path.iterdir())) == 1, round_of_tasks
+        session.submit(tasks[0])
+        for worker in multiprocessing.active_children():
+            os.kill(worker.pid, signal.SIGKILL)
+        with pytest.raises(ParameterError, match=r"^worker died \(signal 9\) while starting: "):
+            while True:
+                session.submit(session.next().task)
+
+
 def test_large_tasks_and_answers_do_not_wait_for_one_another():
     """Two megabytes each way, more than any pipe holds, with tasks in line."""
     work = dataclasses.replace(work_of(Sign()), tally=Wide())
