@@ -28,10 +28,9 @@ from pathlib import Path
 import numpy as np
 
 import hybridcert as hc
-from hybridcert.sampling.blocks import Work
+from hybridcert.sampling.blocks import BLOCK, Work
 from hybridcert.sampling.engine import Sampler
 from hybridcert.sampling.noise import SmoothingNoise
-from hybridcert.sampling.rounds import BLOCK
 from hybridcert.sampling.stopping import FixedSamples
 from hybridcert.sampling.streams import RowStreams, Stage
 from hybridcert.threats import ContinuousSurface, DiscreteSurface

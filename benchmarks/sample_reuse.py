@@ -29,7 +29,8 @@ from hybridcert.datasets.digits_captions import (
 )
 from hybridcert.experiments.multimodal import UNSAFE
 from hybridcert.sampling.store import RunStore
-from hybridcert.slot_reuse import SCOPES, Scope, SlotFrontier, on_first_slots, share_of, slot_frontier
+from hybridcert.slot_reuse import on_first_slots, slot_frontier
+from hybridcert.slot_runs import SCOPES, Scope, SlotFrontier, share_of
 
 Certified = Callable[[int, float], npt.NDArray[np.bool_]]
 

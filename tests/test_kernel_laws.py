@@ -363,8 +363,8 @@ def test_rows_are_divided_by_their_exact_sum() -> None:
             DiscreteSurface((1,), (0,)),
             "alphabet size must be an integer >= 2, got 1",
         ),
-        (RandomizedResponse(2.0), DiscreteSurface((9,), (0,), sequence=True), "kernel needs fixed positions"),
-        (hc.Absorbing(0.5), DiscreteSurface((9,), (0,), sequence=True), "kernel needs fixed positions"),
+        (RandomizedResponse(2.0), DiscreteSurface((9,), (0,), open=True), "kernel needs a declared alphabet"),
+        (hc.Absorbing(0.5), DiscreteSurface((9,), (0,), open=True), "kernel needs a declared alphabet"),
     ],
 )
 def test_kernels_refuse_modalities_that_they_do_not_fit(

@@ -48,9 +48,9 @@ from .sampling.outcome import SamplingProgress as SamplingProgress
 from .sampling.questions import Target as Target
 from .sampling.questions import Tolerance as Tolerance
 from .sampling.store import RunStore as RunStore
-from .slot_reuse import SlotFrontier as SlotFrontier
 from .slot_reuse import on_first_slots as on_first_slots
 from .slot_reuse import slot_frontier as slot_frontier
+from .slot_runs import SlotFrontier as SlotFrontier
 from .smoothing import SmoothedClassifier as SmoothedClassifier
 from .threats import Additions as Additions
 from .threats import Deletion as Deletion

@@ -20,7 +20,8 @@ from hybridcert.documents.claims import Claim, ScoreAbove
 from hybridcert.documents.evidence import JointAttack, JointCandidate, Setting
 from hybridcert.errors import ParameterError
 from hybridcert.kernels.continuous import JointBudget, joint_budget
-from hybridcert.kernels.discrete import DiscreteKernel
+from hybridcert.kernels.discrete import DiscreteKernel, Exposure
+from hybridcert.kernels.positions import PositionKernel
 from hybridcert.sampling.classifier import Batch
 from hybridcert.sampling.noise import SmoothingNoise
 from hybridcert.threats import ContinuousSurface, DiscreteSurface, DiscreteThreat
@@ -111,9 +112,17 @@ class JointThreat:
     def parts(self, d: tuple[int, ...], exposures: Exposures) -> tuple[AttackSet, ...]:
         """Return the attack set of each threatened modality; equal ones are one object."""
         return tuple(
-            self._kernel(name).candidates(threat, budget, exposures[name])
+            self._part(name, threat, budget, exposures[name])
             for (name, threat), budget in zip(self.threats.items(), d, strict=True)
         )
+
+    def _part(self, name: str, threat: DiscreteThreat, d: int, exposure: Exposure) -> AttackSet:
+        """Return the attack set of one modality; of a sequence with fewer than d positions all change."""
+        surface, kernel = self.noise.surfaces[name], self._kernel(name)
+        assert isinstance(surface, DiscreteSurface)
+        if surface.sequence and isinstance(kernel, PositionKernel):
+            d = min(d, sum(count for _, count in exposure))
+        return kernel.candidates(threat, d, exposure)
 
     def point(
         self,

@@ -1,35 +1,23 @@
-"""One sampling run over D slots, a certificate for every number of slots d ≤ D: conditional reuse of samples.
+"""One sampling run over D slots, a certificate for every number of slots d ≤ D: reuse of samples.
 
 Whoever defends against suffixes of up to d symbols puts noise on d slots and no more. Each d is a smoothed
 classifier of its own, with a score, an estimate and a confidence of its own; ``docs/sample-reuse.md`` has the
-proof that the copies of one run serve all of them, and what it costs.
+proofs that the copies of one run serve all of them, and what it costs.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import itertools
-import math
 import time
-from collections.abc import Iterator, Mapping
-from fractions import Fraction
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
-import pandas as pd
 
-from hybridcert.certificate.confidence import LabelBounds, clopper_pearson_lower
-from hybridcert.certificate.directed import Bools, Floats
 from hybridcert.certificate.ranges import check_count, check_open
-from hybridcert.certification import CertificationRun
 from hybridcert.documents.claims import ScoreAbove
-from hybridcert.documents.exact import confidence_text
 from hybridcert.errors import ParameterError
-from hybridcert.joint_threat import JointThreat
-from hybridcert.kernels.positions import PositionKernel
-from hybridcert.sampling.blocks import Work
-from hybridcert.sampling.classifier import Batch, class_index
+from hybridcert.sampling.blocks import Inquiry, Tally, Work
+from hybridcert.sampling.classifier import class_index
 from hybridcert.sampling.engine import Retries, Sampler
 from hybridcert.sampling.executors.executor import Executor
 from hybridcert.sampling.noise import SmoothingNoise
@@ -37,8 +25,10 @@ from hybridcert.sampling.outcome import Counts, Report
 from hybridcert.sampling.run_identity import content_digest, described_model
 from hybridcert.sampling.slots import (
     BySlot,
+    Completed,
     FirstSlots,
     check_slots,
+    counts_of_completed,
     counts_of_first,
     kernel_of_first,
     noise_on_first,
@@ -47,11 +37,34 @@ from hybridcert.sampling.slots import (
 from hybridcert.sampling.stopping import FixedSamples
 from hybridcert.sampling.store import RunStore
 from hybridcert.sampling.streams import RowStreams, Stage
+from hybridcert.slot_runs import SCOPES, Drawn, Scope, SlotFrontier
 from hybridcert.smoothing import SmoothedClassifier
 
-Scope = Literal["per budget", "simultaneous"]
-SCOPES: tuple[Scope, ...] = ("per budget", "simultaneous")
-"""What ``alpha`` is the error probability of: each number of slots alone, or all together."""
+Reuse = Literal["kept", "completed"]
+
+_Way = tuple[Callable[[str, tuple[int, ...]], Tally | Inquiry], Callable[[Counts, int], Counts], str]
+
+_REUSES: dict[Reuse, _Way] = {
+    "kept": (
+        BySlot,
+        counts_of_first,
+        (
+            "The counted copies are those, of {samples} with noise on the first {slots} slots of modality "
+            "{modality}, that were unchanged behind slot {d}: given their number they are independent draws "
+            "of the noise described under law."
+        ),
+    ),
+    "completed": (
+        Completed,
+        counts_of_completed,
+        (
+            "The counted copies are the {samples} that were drawn with noise on the first {slots} slots of "
+            "modality {modality}, with the slots behind slot {d} as they are in the input: independent draws "
+            "of the noise described under law. Copies for other numbers of slots share their noise with them."
+        ),
+    ),
+}
+"""How answers are counted, how the counts for every number of slots follow, what certificates say of it."""
 
 
 def on_first_slots(smoothed: SmoothedClassifier, *, modality: str, slots: int) -> SmoothedClassifier:
@@ -83,63 +96,6 @@ def on_first_slots(smoothed: SmoothedClassifier, *, modality: str, slots: int) -
     )
 
 
-@dataclasses.dataclass(frozen=True, slots=True, eq=False)
-class SlotFrontier:
-    """Certificates for every number of slots, all from one sampling run.
-
-    ``runs[d]`` is about the classifier with noise on the first d slots (`on_first_slots`), against changes
-    within these. Its n_d copies are those of the ``samples`` that were unchanged behind slot d.
-
-    Guarantee, for each input: with scope "per budget", for any one d that was fixed before the counts were
-    known, with probability at least 1 − ``alpha`` all that ``runs[d]`` says holds. With scope "simultaneous",
-    with probability at least 1 − ``alpha`` all that all runs say holds together, so that d may be chosen
-    after looking.
-
-    Attributes
-    ----------
-    runs : tuple of CertificationRun
-        One for every d = 0, 1, …, slots. Where n_d is 0 nothing is certified.
-    modality : str
-    scope : {"per budget", "simultaneous"}
-    alpha : float
-        Error probability of the scope; each run spends ``runs[d].alpha``.
-    samples : int
-        Copies drawn of each input, with noise on all slots.
-    cost : mapping
-        Model calls and seconds, all runs together.
-    """
-
-    runs: tuple[CertificationRun, ...]
-    modality: str
-    scope: Scope
-    alpha: float
-    samples: int
-    cost: Mapping[str, Any]
-
-    @property
-    def slots(self) -> int:
-        """The largest number of slots, D."""
-        return len(self.runs) - 1
-
-    def certified(self, d: int, eps: float) -> Bools:
-        """Whether each claim holds, with noise on d slots, against d changes there and ε = ``eps``."""
-        check_slots(d, self.slots)
-        return self.runs[d].certified(d, eps)
-
-    def frame(self) -> pd.DataFrame:
-        """One row per input, number of slots (column ``slots``) and budget d ≤ slots."""
-        parts = []
-        for slots, run in enumerate(self.runs):
-            part = run.frame()
-            part.insert(1, "slots", slots)
-            parts.append(part)
-        return pd.concat(parts, ignore_index=True)
-
-    def certificates(self, provenance: Mapping[str, Any] | None = None) -> Iterator[dict[str, Any]]:
-        """Yield the issued certificates of all runs, fewest slots first, each verified."""
-        return itertools.chain.from_iterable(run.certificates(provenance) for run in self.runs)
-
-
 def slot_frontier(
     smoothed: SmoothedClassifier,
     X: Any,
@@ -150,6 +106,7 @@ def slot_frontier(
     seed: int,
     threshold: float,
     scope: Scope,
+    reuse: Reuse = "kept",
     label: Any = None,
     selection_samples: int = 100,
     max_d: int | None = None,
@@ -169,14 +126,19 @@ def slot_frontier(
         The discrete modality whose eligible positions, in order, are the slots. Other modalities keep their
         noise; discrete ones among them stay unchanged by the adversary.
     samples : int >= 1
-        Noisy copies per input, with noise on ``max_d`` slots. About samples · (1 − β)^(max_d − d) of them
-        serve d slots.
+        Noisy copies per input, with noise on ``max_d`` slots.
     alpha : float in (0, 1)
     seed : int >= 0
     threshold : float in (0, 1)
     scope : {"per budget", "simultaneous"}
         Whether ``alpha`` is the error probability of each d alone, fixed beforehand, or of all together
         (a union bound: alpha / (max_d + 1) for each).
+    reuse : {"kept", "completed"}
+        Which of them serve d slots. "kept": those that came out unchanged behind slot d, about
+        samples · (1 − β)^(max_d − d), at no further cost. "completed": all, each asked about once more with
+        the slots behind d as they were; a copy costs as many answers as it has different beginnings,
+        1 + max_d · β on average. A classifier that reads the slots last and goes on from what it made of all
+        before (`VariantClassifier`) gives them for little more than the price of one.
     label : optional
         The class to certify for every input. Without it the class is chosen per input from
         ``selection_samples`` separate copies; it is the same for all d.
@@ -195,6 +157,9 @@ def slot_frontier(
     check_open("alpha", alpha)
     if scope not in SCOPES:
         raise ParameterError(f'scope must be "per budget" or "simultaneous", got {scope!r}')
+    if reuse not in _REUSES:
+        raise ParameterError(f'reuse must be "kept" or "completed", got {reuse!r}')
+    counted, by_slots, origin = _REUSES[reuse]
     if label is None:
         check_count("selection_samples", selection_samples)
     base = smoothed._base()
@@ -207,7 +172,7 @@ def slot_frontier(
     contents = RowStreams(0).keys(inputs)
     started = time.perf_counter()
     with Sampler(
-        Work(base, noise, BySlot(modality, slot_columns(noise, modality))),
+        Work(base, noise, counted(modality, slot_columns(noise, modality))),
         inputs,
         seed=seed,
         executor=executor,
@@ -219,8 +184,8 @@ def slot_frontier(
             if stage is Stage.ESTIMATE or fixed is None:
                 stages[stage] = sampler.sample(stage, FixedSamples(copies), report=progress)
     sampled = time.perf_counter()
-    counts = {stage: counts_of_first(found.counts, len(classes)) for stage, found in stages.items()}
-    drawn = _Drawn(
+    counts = {stage: by_slots(found.counts, len(classes)) for stage, found in stages.items()}
+    drawn = Drawn(
         modality=modality,
         noise=noise,
         claim=claim,
@@ -246,6 +211,7 @@ def slot_frontier(
             "data": {"blake2b": content_digest(contents)},
         },
         calls=sum(found.calls for found in stages.values()),
+        origin=origin,
     )
     runs = tuple(drawn.run(slots) for slots in range(most + 1))
     cost = {
@@ -256,125 +222,3 @@ def slot_frontier(
         "certificate_seconds": time.perf_counter() - sampled,
     }
     return SlotFrontier(runs, modality, scope, alpha, samples, cost)
-
-
-@dataclasses.dataclass(frozen=True, slots=True, eq=False)
-class _Drawn:
-    """The copies of one run with noise on all slots, and what all certificates from them share.
-
-    ``counts`` has shape (slots + 1, rows, classes): see `counts_of_first`.
-    """
-
-    modality: str
-    noise: SmoothingNoise
-    claim: ScoreAbove
-    scope: Scope
-    alpha: float
-    samples: int
-    classes: npt.NDArray[Any]
-    claimed: npt.NDArray[np.intp]
-    clean: npt.NDArray[np.intp]
-    counts: Counts
-    failures: Mapping[int, str]
-    inputs: Batch
-    index: npt.NDArray[Any]
-    digests: list[str]
-    settings: Mapping[str, Any]
-    calls: int
-
-    def run(self, slots: int) -> CertificationRun:
-        """Return the certificates for noise on the first ``slots`` slots."""
-        noise = noise_on_first(self.noise, self.modality, slots)
-        kernel = noise.kernels[self.modality]
-        assert isinstance(kernel, PositionKernel)
-        joint = JointThreat.of(noise, {self.modality: kernel.serves[0](slots)})
-        counts, share = self.counts[slots], self.share
-        samples = counts.sum(axis=1)
-        p_lower = _bounds(counts[np.arange(len(counts)), self.claimed], samples, share)
-        bounds = LabelBounds(p_lower, np.ones_like(p_lower), "clopper-pearson")
-        cases, case = joint.exposures(self.inputs)
-        points = tuple(joint.point(d, self.claim, bounds, cases, case) for d in joint.budgets)
-        return CertificationRun(
-            classes=self.classes,
-            claimed=self.claimed,
-            clean=self.clean,
-            counts=counts,
-            samples=samples,
-            samples_at_most=self.samples,
-            plans=[None] * len(counts),
-            stopped=["failed" if row in self.failures else "all copies drawn" for row in range(len(counts))],
-            failures=self.failures,
-            alpha=share,
-            claim=self.claim,
-            bounds=bounds,
-            points=points,
-            modalities=tuple(joint.threats),
-            sigma=joint.budget.scale,
-            unit=joint.unit,
-            norm=joint.budget.norm,
-            index=self.index,
-            digests=self.digests,
-            case=case,
-            cases=tuple(joint.setting(self.claim, exposures) for exposures in cases),
-            settings={
-                **self.settings,
-                "threat": {n: t.described() for n, t in joint.threats.items()},
-                "slots": {
-                    "modality": self.modality,
-                    "noisy": slots,
-                    "drawn": self.most,
-                    "samples": self.samples,
-                    "scope": self.scope,
-                    "alpha": self.alpha,
-                },
-            },
-            cost={"model_calls_shared": self.calls},
-            remarks=self._remarks(slots),
-        )
-
-    @property
-    def most(self) -> int:
-        """Number of slots that had noise."""
-        return len(self.counts) - 1
-
-    @property
-    def share(self) -> float:
-        """Error probability of each run."""
-        return share_of(self.alpha, self.most + 1) if self.scope == "simultaneous" else self.alpha
-
-    def _remarks(self, slots: int) -> tuple[str, ...]:
-        """What a certificate has to say about the origin of its counts, and about the other certificates."""
-        origin = (
-            f"The counted copies are those, of {self.samples} with noise on the first {self.most} slots of "
-            f"modality {self.modality!r}, that were unchanged behind slot {slots}: given their number they "
-            "are independent draws of the noise described under law."
-        )
-        if self.scope == "simultaneous":
-            scope = (
-                f"The certificates of this input for 0 to {self.most} slots, issued from the same copies, "
-                f"hold together with probability at least {confidence_text(self.alpha)}; the number of slots "
-                "may be chosen after looking at them."
-            )
-        else:
-            scope = (
-                f"The number of slots, {slots}, was fixed before the counts were known: the confidence is "
-                f"that of this certificate alone, not of those for 0 to {self.most} slots together."
-            )
-        return (origin, scope) if slots < self.most else (scope,)
-
-
-def share_of(alpha: float, parts: int) -> float:
-    """Return a float64 of which ``parts`` add up, exactly, to at most ``alpha``."""
-    share = alpha / parts
-    while Fraction(share) * parts > Fraction(alpha):
-        share = math.nextafter(share, 0.0)
-    return share
-
-
-def _bounds(successes: Counts, samples: Counts, alpha: float) -> Floats:
-    """Return Clopper–Pearson lower bounds where each input has a number of copies of its own, 0 included."""
-    p_lower = np.zeros(len(samples))
-    for n in np.unique(samples[samples > 0]):
-        part = samples == n
-        p_lower[part] = clopper_pearson_lower(successes[part], int(n), alpha)
-    return p_lower

@@ -139,7 +139,10 @@ class DiscreteSurface:
     mask : bool
         Whether the classifier understands a mask symbol, coded one past each alphabet (absorbing noise).
     sequence : bool
-        Whether positions form a sequence that may shrink, with −1 for "no symbol" (random deletion).
+        Whether rows are sequences of their own lengths, with −1 for "no symbol" behind their ends. Noise and
+        adversary then reach all symbols of a row, and random deletion may shorten it.
+    open : bool
+        Whether any symbol at all may stand there, more than noise could draw from: only random deletion fits.
     symbols : str
         What one symbol is, for people: "words, split at white space". Certificates say it.
     """
@@ -148,6 +151,7 @@ class DiscreteSurface:
     eligible: tuple[int, ...]
     mask: bool = False
     sequence: bool = False
+    open: bool = False
     symbols: str = ""
 
     def __post_init__(self) -> None:

@@ -83,6 +83,7 @@ class TextClassifier(BaseEstimator):  # type: ignore[misc]
                 eligible=tuple(range(self.max_length)),
                 mask=self.mask is not None,
                 sequence=self.vocabulary is None,
+                open=self.vocabulary is None,
                 symbols="words, split at white space" if self.tokens == "words" else "characters",
             )
         }

@@ -37,11 +37,11 @@ class PositionKernel(abc.ABC):
         """Return the parameters as plain values by name."""
 
     def check_surface(self, surface: DiscreteSurface) -> None:
-        """Raise ParameterError unless every position holds a symbol of its alphabet."""
-        if surface.sequence:
+        """Raise ParameterError unless every position holds a symbol of a declared alphabet."""
+        if surface.open:
             raise ParameterError(
-                f"the {self.name} kernel needs fixed positions, this classifier reads sequences: use "
-                "RandomDeletion"
+                f"the {self.name} kernel needs a declared alphabet, this classifier reads any symbol: "
+                "declare one, or use RandomDeletion"
             )
 
     @abc.abstractmethod

@@ -7,18 +7,23 @@ a block that is drawn again, anywhere, has the same copies, and counts do not de
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
+from hybridcert.certificate.ranges import check_count
 from hybridcert.errors import ModelError
-from hybridcert.sampling.classifier import Batch, Classifier, Loadable
+from hybridcert.sampling.classifier import Batch, Classifier, DrawingClassifier, Loadable
+from hybridcert.sampling.copies import Copies
 from hybridcert.sampling.noise import SmoothingNoise
 from hybridcert.sampling.streams import Stage
 
 Cells = npt.NDArray[np.int64]
+
+BLOCK = 5_000
+"""Copies drawn from one random stream at most; part of the meaning of a seed."""
 
 
 class Tally(Protocol):
@@ -45,6 +50,17 @@ class Tally(Protocol):
         -------
         counts : (cells,) int64; they sum to the number of copies
         """
+
+
+@runtime_checkable
+class Inquiry(Protocol):
+    """Asks the classifier about a block in a way of its own; picklable, stateless, adds up as tallies do."""
+
+    def cells(self, classes: int) -> int:
+        """Return how many counts a block has when the classifier knows this many classes."""
+
+    def ask(self, classifier: Classifier, copies: Copies) -> Cells:
+        """Return the counts of one block, (cells,) int64."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -86,7 +102,14 @@ class Work:
 
     classifier: Classifier
     noise: SmoothingNoise
-    tally: Tally = dataclasses.field(default_factory=ByLabel)
+    tally: Tally | Inquiry = dataclasses.field(default_factory=ByLabel)
+
+    @property
+    def block_copies(self) -> int:
+        """Copies in a block at most; `BLOCK` unless the classifier wants fewer."""
+        most = getattr(self.classifier, "block_copies", BLOCK)
+        check_count("block_copies", most)
+        return min(BLOCK, int(most))
 
     def load(self) -> None:
         """Let a `Loadable` classifier load itself, in the process that is about to ask it.
@@ -166,13 +189,17 @@ def perform(work: Work, task: Task) -> Cells:
     ModelError
         If an answer is no class index: every draw counts, so there is no count without it.
     """
+    if isinstance(work.tally, Inquiry):
+        return np.stack([work.tally.ask(work.classifier, copies) for copies in _copies(work, task)])
+    if isinstance(work.classifier, DrawingClassifier):
+        return np.stack([_lazily(work, work.tally, copies) for copies in _copies(work, task)])
     drawn = [
         work.noise.draw(task.inputs, b.row, b.copies, task.keys[b.row], stage=task.stage, block=b.number)
         for b in task.blocks
     ]
     batch = {name: _stacked([d[name] for d in drawn]) for name in task.inputs}
     classes = len(work.classifier.classes_)
-    answers = _checked(work.classifier.predict_encoded(batch), classes, task.copies)
+    answers = checked_answers(work.classifier.predict_encoded(batch), classes, task.copies)
     cells = np.empty((len(task.blocks), work.tally.cells(classes)), dtype=np.int64)
     end = 0
     for i, (block, copies) in enumerate(zip(task.blocks, drawn, strict=True)):
@@ -180,6 +207,37 @@ def perform(work: Work, task: Task) -> Cells:
         clean = {name: array[block.row] for name, array in task.inputs.items()}
         cells[i] = work.tally(answers[start:end], copies, clean, classes=classes)
     return cells
+
+
+def _copies(work: Work, task: Task) -> Iterator[Copies]:
+    for b in task.blocks:
+        yield Copies(work.noise, task.inputs, b.row, b.copies, task.keys[b.row], task.stage, b.number)
+
+
+def _lazily(work: Work, tally: Tally, copies: Copies) -> Cells:
+    """Let the classifier draw the copies of one block, and count its answers."""
+    classifier = work.classifier
+    assert isinstance(classifier, DrawingClassifier)
+    classes = len(classifier.classes_)
+    answers = checked_answers(classifier.predict_copies(copies), classes, copies.count)
+    clean = {name: copies.clean(name) for name in copies.inputs}
+    return tally(answers, _Drawn(copies), clean, classes=classes)
+
+
+class _Drawn(Mapping[str, npt.NDArray[Any]]):
+    """The copies of a block by modality, each drawn when it is looked at."""
+
+    def __init__(self, copies: Copies) -> None:
+        self._copies = copies
+
+    def __getitem__(self, name: str) -> npt.NDArray[Any]:
+        return self._copies.drawn(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._copies.inputs)
+
+    def __len__(self) -> int:
+        return len(self._copies.inputs)
 
 
 def described(error: BaseException) -> str:
@@ -195,7 +253,8 @@ def _stacked(parts: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
     return np.concatenate(parts)
 
 
-def _checked(answers: Any, classes: int, rows: int) -> npt.NDArray[np.intp]:
+def checked_answers(answers: Any, classes: int, rows: int) -> npt.NDArray[np.intp]:
+    """Return answers as class indices, shape (rows,); raise ModelError for anything else."""
     result = np.asarray(answers)
     if result.shape != (rows,) or result.dtype.kind not in "iu":
         raise ModelError(

@@ -135,7 +135,8 @@ def _kernel(work: Work, seed: int) -> str:
     """Name what counts in a store depend on, besides the input and the model."""
     noise = work.noise
     eligible = {name: noise.surfaces[name].eligible for name in sorted(noise.kernels)}
-    named = (noise.described(), eligible, work.tally, int(seed))  # plain values and tuples: nothing abridged
+    # plain values and tuples: nothing is abridged
+    named = (noise.described(), eligible, work.tally, work.block_copies, int(seed))
     return hashlib.blake2b(repr(named).encode(), digest_size=16).hexdigest()
 
 

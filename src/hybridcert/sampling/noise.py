@@ -15,6 +15,7 @@ from hybridcert.kernels.deletion import PADDING, RandomDeletion
 from hybridcert.kernels.discrete import DiscreteKernel
 from hybridcert.kernels.gaussian import GaussianNoise
 from hybridcert.kernels.laplace import LaplaceNoise
+from hybridcert.kernels.positions import SizedPositionKernel
 from hybridcert.sampling.classifier import Batch
 from hybridcert.sampling.streams import RowStreams, Stage, symbol_counts
 from hybridcert.threats import ContinuousSurface, DiscreteSurface, Surface
@@ -54,10 +55,10 @@ class SmoothingNoise:
                 kernel.check_surface(surface)
             elif isinstance(surface, DiscreteSurface) and not isinstance(kernel, ContinuousNoise):
                 kernel.check_surface(surface)
-                if surface.sequence and not isinstance(kernel, RandomDeletion):
+                if surface.sequence and not isinstance(kernel, RandomDeletion | SizedPositionKernel):
                     raise ParameterError(
                         f"modality {name!r} is a sequence of any length: the {kernel.name} kernel needs "
-                        "fixed positions over a declared alphabet; use RandomDeletion"
+                        "fixed positions; use UniformReplacement, Absorbing or RandomDeletion"
                     )
             else:
                 kind = "continuous" if isinstance(surface, ContinuousSurface) else "discrete"
@@ -113,28 +114,42 @@ class SmoothingNoise:
         self, inputs: Batch, row: int, copies: int, key: bytes, *, stage: Stage, block: int
     ) -> dict[str, npt.NDArray[Any]]:
         """Return ``copies`` noisy copies of one row, modality by modality; stage CLEAN has no noise."""
-        noisy: dict[str, npt.NDArray[Any]] = {}
-        for modality, name in enumerate(sorted(inputs)):
-            clean = inputs[name][row]
-            kernel = None if stage is Stage.CLEAN else self.kernels.get(name)
-            tiled = np.broadcast_to(clean, (copies, *clean.shape))
-            if kernel is None:
-                noisy[name] = tiled
-                continue
-            stream = RowStreams.generator(key, stage=stage, block=block, modality=modality)
-            surface = self.surfaces[name]
-            if isinstance(surface, DiscreteSurface) and surface.sequence:
-                noisy[name] = self._shortened(inputs, name, row, copies, stream)
-            else:
-                noisy[name] = _corrupt(tiled, kernel, surface, stream)
-        return noisy
+        return {
+            name: self.draw_modality(name, inputs, row, copies, key, stage=stage, block=block)
+            for name in sorted(inputs)
+        }
+
+    def draw_modality(
+        self, name: str, inputs: Batch, row: int, copies: int, key: bytes, *, stage: Stage, block: int
+    ) -> npt.NDArray[Any]:
+        """Return one modality of what `draw` returns; modalities do not share randomness."""
+        clean = inputs[name][row]
+        if stage is Stage.CLEAN or name not in self.kernels:
+            return np.broadcast_to(clean, (copies, *clean.shape))
+        stream = self.stream(name, inputs, key, stage=stage, block=block)
+        surface = self.surfaces[name]
+        if isinstance(surface, DiscreteSurface) and surface.sequence:
+            return self._shortened(inputs, name, row, copies, stream)
+        return self.corrupted(name, clean, copies, stream)
+
+    @staticmethod
+    def stream(name: str, inputs: Batch, key: bytes, *, stage: Stage, block: int) -> np.random.Generator:
+        """Return the random stream of one modality of a block."""
+        return RowStreams.generator(key, stage=stage, block=block, modality=sorted(inputs).index(name))
+
+    def corrupted(
+        self, name: str, clean: npt.NDArray[Any], copies: int, stream: np.random.Generator
+    ) -> npt.NDArray[Any]:
+        """Return copies of one modality on fixed positions, drawn from a stream."""
+        tiled = np.broadcast_to(clean, (copies, *clean.shape))
+        return _corrupt(tiled, self.kernels[name], self.surfaces[name], stream)
 
     def _shortened(
         self, inputs: Batch, name: str, row: int, copies: int, stream: np.random.Generator
     ) -> npt.NDArray[np.int64]:
         """Draw copies of a sequence alone, so that the width of its array plays no part; then pad them."""
         kernel = self.kernels[name]
-        assert isinstance(kernel, RandomDeletion)
+        assert not isinstance(kernel, ContinuousNoise)
         codes, sizes = self.exposed(inputs, name, row)
         result = np.full((copies, inputs[name].shape[1]), PADDING, dtype=np.int64)
         result[:, : codes.size] = kernel.sample(np.tile(codes, (copies, 1)), sizes, stream)

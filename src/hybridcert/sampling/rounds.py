@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from hybridcert.errors import ModelError, StoreError
 from hybridcert.sampling.allocation import affordable
-from hybridcert.sampling.blocks import Block, Outcome, Task, Work
+from hybridcert.sampling.blocks import BLOCK, Block, Outcome, Task, Work
 from hybridcert.sampling.distinct import DistinctInputs
 from hybridcert.sampling.executors.executor import Session
 from hybridcert.sampling.outcome import Counts, Report, Sampling, SamplingProgress
@@ -20,11 +20,8 @@ from hybridcert.sampling.stopping import StoppingRule, Verdict
 from hybridcert.sampling.store import Entry, RunStore
 from hybridcert.sampling.streams import Stage
 
-BLOCK = 5_000
-"""Copies drawn from one random stream at most; part of the meaning of a seed."""
-
 TASK = 5_000
-"""Copies in a task at most, one block at least: what is lost when a worker dies."""
+"""Copies in a task at most, one block at least: what is lost when a worker dies; fewer where blocks are."""
 
 _HOPELESS = 3
 """So many inputs that fail before anything succeeds mean that the classifier does not work at all."""
@@ -152,9 +149,10 @@ class Rounds:
 
     def _needed(self, look: int, active: npt.NDArray[np.intp], copies: Counts) -> Iterator[Block]:
         """Yield the blocks that are not stored; count those that are."""
+        most = self._drawing.work.block_copies
         for row in active:
-            for start in range(0, int(copies[row]), BLOCK):
-                block = Block(int(row), int(self._blocks[row]), min(BLOCK, int(copies[row]) - start))
+            for start in range(0, int(copies[row]), most):
+                block = Block(int(row), int(self._blocks[row]), min(most, int(copies[row]) - start))
                 self._blocks[row] += 1
                 cells = self._from_the_store(block)
                 if cells is None:
@@ -180,7 +178,8 @@ class Rounds:
     def _draw(self, look: int, blocks: Iterator[Block]) -> None:
         """Keep the workers busy until all blocks are counted or their inputs have failed."""
         again: collections.deque[list[Block]] = collections.deque()
-        groups = _groups(blocks)
+        most = self._drawing.work.block_copies
+        groups = _groups(blocks, TASK if most == BLOCK else most)
         while True:
             while not self._flying or len(self._flying) < self._session.capacity:
                 group = again.popleft() if again else next(groups, None)
@@ -318,12 +317,12 @@ class Rounds:
         )
 
 
-def _groups(blocks: Iterator[Block]) -> Iterator[list[Block]]:
-    """Put blocks together, in their order, as long as they are `TASK` copies at most."""
+def _groups(blocks: Iterator[Block], most: int) -> Iterator[list[Block]]:
+    """Put blocks together, in their order, as long as they are ``most`` copies at most."""
     group: list[Block] = []
     size = 0
     for block in blocks:
-        if group and size + block.copies > TASK:
+        if group and size + block.copies > most:
             yield group
             group, size = [], 0
         group.append(block)

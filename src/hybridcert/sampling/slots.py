@@ -18,7 +18,9 @@ import numpy.typing as npt
 from hybridcert.errors import ParameterError
 from hybridcert.kernels.fields import FieldReplacement
 from hybridcert.kernels.positions import PositionKernel
-from hybridcert.sampling.classifier import Batch, Classifier, Loadable
+from hybridcert.sampling.blocks import checked_answers
+from hybridcert.sampling.classifier import Batch, Classifier, Loadable, VariantClassifier
+from hybridcert.sampling.copies import Copies
 from hybridcert.sampling.noise import Kernel, SmoothingNoise
 from hybridcert.threats import DiscreteSurface, Surface
 
@@ -52,6 +54,66 @@ class BySlot:
         for slot, column in enumerate(self.columns, start=1):
             last[noisy[:, column] != symbols[column]] = slot
         return np.bincount(last * classes + answers, minlength=self.cells(classes)).astype(np.int64)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Completed:
+    """Asks about every copy with noise on its first 0, 1, … slots only, and counts by (slots, class).
+
+    For each number d of slots the copy keeps its first d slots as they were drawn, and the others as they
+    are in the input: over copies, independent draws of the noise on d slots. Beginnings that come out alike
+    are asked about once.
+
+    Attributes
+    ----------
+    modality : str
+    columns : tuple of int
+        The slots: positions of the modality, in order.
+    """
+
+    modality: str
+    columns: tuple[int, ...]
+
+    def cells(self, classes: int) -> int:
+        """Return the number of counts: classes for each of 0 … slots."""
+        return (len(self.columns) + 1) * classes
+
+    def ask(self, classifier: Classifier, copies: Copies) -> Counts:
+        """Return the counts of one block, shape ((slots + 1) · classes,)."""
+        classes = len(classifier.classes_)
+        variants, owner, which = self._variants(copies)
+        if isinstance(classifier, VariantClassifier):
+            found = classifier.predict_variants(copies, self.modality, variants, owner)
+        else:
+            others = {name: copies.drawn(name)[owner] for name in copies.inputs if name != self.modality}
+            found = classifier.predict_encoded({**others, self.modality: variants})
+        answers = checked_answers(found, classes, len(owner))[which]
+        cell = np.arange(len(self.columns) + 1) * classes + answers
+        return np.bincount(cell.ravel(), minlength=self.cells(classes)).astype(np.int64)
+
+    def _variants(
+        self, copies: Copies
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+        """Return different beginnings, the copy of each, and the number of that of (copy, slots)."""
+        drawn, clean = copies.drawn(self.modality), copies.clean(self.modality)
+        columns = list(self.columns)
+        changed = drawn[:, columns] != clean[columns]
+        first = np.zeros((copies.count, 1), dtype=np.bool_)
+        rank = np.concatenate([first, changed], axis=1).cumsum(axis=1)
+        start = np.concatenate([[0], (rank[:, -1] + 1).cumsum()])
+        which = rank + start[:-1, None]
+        variants = np.tile(clean, (start[-1], 1))
+        owner = np.repeat(np.arange(copies.count), np.diff(start))
+        for slots in range(1, len(columns) + 1):
+            new = np.flatnonzero(changed[:, slots - 1])
+            kept = columns[:slots]
+            variants[np.ix_(which[new, slots], kept)] = drawn[np.ix_(new, kept)]
+        return variants, owner, which
+
+
+def counts_of_completed(cells: Counts, classes: int) -> Counts:
+    """Return what `Completed` counted for every number of slots, shape (slots + 1, rows, classes)."""
+    return np.ascontiguousarray(cells.reshape(len(cells), -1, classes).swapaxes(0, 1))
 
 
 def counts_of_first(cells: Counts, classes: int) -> Counts:
@@ -92,6 +154,11 @@ def slot_columns(noise: SmoothingNoise, modality: str) -> tuple[int, ...]:
         raise ParameterError(
             f"modality {modality!r}: the {kernel.name} kernel moves symbols, so no slot can be told to be "
             "unchanged: use a kernel on fixed positions, such as UniformReplacement"
+        )
+    if surface.sequence:
+        raise ParameterError(
+            f"modality {modality!r} is a sequence, whose rows have lengths of their own: slots are a fixed "
+            "number of positions"
         )
     return surface.eligible
 

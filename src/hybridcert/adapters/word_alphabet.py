@@ -1,0 +1,38 @@
+"""Words, split at white space, as symbols: any word, or those of a list."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from hybridcert.adapters.vocabulary import OpenVocabulary, Vocabulary
+from hybridcert.errors import ParameterError
+
+
+class WordAlphabet:
+    """Words as symbols; see `Alphabet`.
+
+    Parameters
+    ----------
+    words : sequence of str, optional
+        The words that may occur. Without it every word may, which only `RandomDeletion` can smooth.
+    mask : str, optional
+        What a masked word is spelled as (`Absorbing`); needs a list of words.
+    """
+
+    symbols = "words, split at white space"
+
+    def __init__(self, words: Sequence[str] | None = None, *, mask: str | None = None) -> None:
+        if words is None and mask is not None:
+            raise ParameterError(f"mask needs a list of words, got mask {mask!r} and no words")
+        self._words = OpenVocabulary() if words is None else Vocabulary(words, mask=mask)
+        self.size = self._words.size
+        self.blank = self._words.blank
+        self.mask = mask is not None
+
+    def encode(self, text: str) -> list[int]:
+        """Return the codes of the words of a text; raise DataError for one that is not listed."""
+        return self._words.encode(text.split())
+
+    def spell(self, codes: Iterable[int]) -> str:
+        """Return the text of codes, words joined by single spaces; empty slots leave no trace."""
+        return " ".join(word for word in self._words.spell(c for c in codes if c != self.blank) if word)
