@@ -96,7 +96,7 @@ class Completed:
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.intp], npt.NDArray[np.intp]]:
         """Return different beginnings, the copy of each, and the number of that of (copy, slots)."""
         drawn, clean = copies.drawn(self.modality), copies.clean(self.modality)
-        columns = list(self.columns)
+        columns = np.array(self.columns, dtype=np.intp)
         changed = drawn[:, columns] != clean[columns]
         first = np.zeros((copies.count, 1), dtype=np.bool_)
         rank = np.concatenate([first, changed], axis=1).cumsum(axis=1)

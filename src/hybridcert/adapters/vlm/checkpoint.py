@@ -1,0 +1,201 @@
+"""A Hugging Face checkpoint: where it is, how it is loaded, and a digest of what it holds."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from hybridcert.errors import ModelError, ParameterError
+from hybridcert.sampling.blocks import described
+
+_CHUNK = 1 << 22
+_SUFFIXES = (".safetensors", ".bin", ".json", ".jinja", ".model", ".txt")
+_DTYPES = ("auto", "float32", "float16", "bfloat16")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """An image–text-to-text checkpoint, as a picklable description.
+
+    Parameters
+    ----------
+    path : str
+        A folder, or a name on the hub, which is downloaded once.
+    revision : str, optional
+        Of a hub name: branch, tag or commit.
+    dtype : {"auto", "float32", "float16", "bfloat16"}
+        "auto" is what the checkpoint was saved in.
+    device : str
+        "auto" takes a GPU where there is one; else as torch names it, e.g. "cpu" or "cuda:1".
+    attention : str, optional
+        Attention implementation, as transformers names it. Answers about several suffixes at once need "sdpa"
+        (the usual default) or "eager".
+    quantization : {"4bit"}, optional
+        Loads weights in 4 bit with bitsandbytes, on a GPU.
+
+    Raises
+    ------
+    ParameterError
+        For another dtype or quantization.
+    """
+
+    path: str
+    revision: str | None = None
+    dtype: str = "auto"
+    device: str = "auto"
+    attention: str | None = None
+    quantization: Literal["4bit"] | None = None
+
+    def __post_init__(self) -> None:
+        if self.dtype not in _DTYPES:
+            raise ParameterError(f"dtype must be one of {', '.join(_DTYPES)}, got {self.dtype!r}")
+        if self.quantization not in (None, "4bit"):
+            raise ParameterError(f'quantization must be "4bit" or None, got {self.quantization!r}')
+
+    def folder(self) -> Path:
+        """Return the folder that holds the checkpoint; a hub name is downloaded unless it is there already.
+
+        Raises
+        ------
+        ModelError
+            If there is no such folder and the hub does not give it.
+        """
+        return _folder(self.path, self.revision)
+
+    def digest(self) -> str:
+        """Return the SHA-256 over names and contents of all files that matter, in hexadecimal."""
+        return _digest(self.folder())
+
+    def tokenizer(self) -> Any:
+        """Return the tokenizer.
+
+        Raises
+        ------
+        ModelError
+            If it cannot be loaded.
+        """
+        transformers = _transformers()
+        with self._loading("tokenizer"):
+            return transformers.AutoTokenizer.from_pretrained(self.folder())
+
+    def image_processor(self) -> Any:
+        """Return the image processor; the PIL-backed one, which needs no torchvision."""
+        transformers = _transformers()
+        with self._loading("image processor"):
+            return transformers.AutoImageProcessor.from_pretrained(self.folder(), backend="pil")
+
+    def processor(self) -> Any:
+        """Return the processor of texts and images together."""
+        transformers = _transformers()
+        with self._loading("processor"):
+            return transformers.AutoProcessor.from_pretrained(self.folder())
+
+    def config(self) -> Any:
+        """Return the model's configuration."""
+        transformers = _transformers()
+        with self._loading("configuration"):
+            return transformers.AutoConfig.from_pretrained(self.folder())
+
+    def torch_device(self) -> Any:
+        """Return the device that the model goes to."""
+        import torch
+
+        if self.device == "auto":
+            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device(self.device)
+
+    def model(self) -> Any:
+        """Return the model, on its device, ready to answer.
+
+        Raises
+        ------
+        ModelError
+            If it cannot be loaded.
+        """
+        import torch
+
+        transformers = _transformers()
+        device = self.torch_device()
+        options: dict[str, Any] = {
+            "dtype": self.dtype if self.dtype == "auto" else getattr(torch, self.dtype)
+        }
+        if self.attention is not None:
+            options["attn_implementation"] = self.attention
+        if self.quantization == "4bit":
+            options["quantization_config"] = transformers.BitsAndBytesConfig(
+                load_in_4bit=True, bnb_4bit_compute_dtype=torch.bfloat16
+            )
+            options["device_map"] = {"": device}
+        with self._loading("model"):
+            model = transformers.AutoModelForImageTextToText.from_pretrained(self.folder(), **options)
+            if self.quantization is None:
+                model = model.to(device)
+        return model.eval().requires_grad_(requires_grad=False)
+
+    @contextlib.contextmanager
+    def _loading(self, what: str) -> Iterator[None]:
+        """Load without progress bars; turn what that raises into one line."""
+        logging: Any = _transformers().utils.logging
+        shown = logging.is_progress_bar_enabled()
+        logging.disable_progress_bar()
+        try:
+            yield
+        except (OSError, ValueError, KeyError, ImportError, RuntimeError, TypeError) as error:
+            raise ModelError(
+                f"the {what} of checkpoint {self.path!r} cannot be loaded: {described(error)}"
+            ) from error
+        finally:
+            if shown:
+                logging.enable_progress_bar()
+
+
+def _transformers() -> Any:
+    try:
+        import transformers
+    except ImportError as error:
+        raise ParameterError(
+            "vision-language models need the extra vlm: pip install 'hybridcert[vlm]'"
+        ) from error
+    return transformers
+
+
+@functools.lru_cache(maxsize=32)
+def _folder(path: str, revision: str | None) -> Path:
+    local = Path(path)
+    if local.is_dir():
+        if not (local / "config.json").is_file():
+            raise ModelError(f"{path!r} is no checkpoint: it has no config.json")
+        return local.resolve()
+    if local.exists() or path.startswith((".", "/", "~")):
+        raise ModelError(f"there is no checkpoint folder {path!r}")
+    _transformers()
+    import huggingface_hub
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return Path(huggingface_hub.snapshot_download(path, revision=revision))
+    except Exception as error:  # the hub raises many kinds: network, missing, gated, malformed names
+        raise ModelError(
+            f"checkpoint {path!r} is no folder, and the hub does not give it: {described(error)}"
+        ) from error
+
+
+@functools.lru_cache(maxsize=32)
+def _digest(folder: Path) -> str:
+    total = hashlib.sha256()
+    for file in sorted(folder.iterdir()):
+        if not file.is_file() or file.suffix not in _SUFFIXES:
+            continue
+        content = hashlib.sha256()
+        with file.open("rb") as stream:
+            while chunk := stream.read(_CHUNK):
+                content.update(chunk)
+        total.update(f"{file.name}\0{content.hexdigest()}\0".encode())
+    return total.hexdigest()

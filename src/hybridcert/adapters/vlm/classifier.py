@@ -1,0 +1,377 @@
+"""A vision–language model as a classifier of pairs: safe, unsafe, or unreadable."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from hybridcert.adapters.canvas import Canvas
+from hybridcert.adapters.image_text import (
+    IMAGE,
+    PROMPT,
+    SUFFIX,
+    TEXT,
+    ImageTextInputs,
+    Region,
+    SuffixSlots,
+    as_text,
+    check_region,
+)
+from hybridcert.adapters.policy import Policy
+from hybridcert.adapters.vlm.checkpoint import Checkpoint
+from hybridcert.adapters.vlm.image_noise import PORTION, noisy_images
+from hybridcert.adapters.vlm.label_tokens import CLASSES, LabelTokens, parsed
+from hybridcert.adapters.vlm.loaded import Loaded
+from hybridcert.adapters.vlm.suffix_tree import packed
+from hybridcert.adapters.vlm.token_alphabet import TokenAlphabet, tokenized
+from hybridcert.certificate.ranges import check_count
+from hybridcert.errors import DataError, ParameterError
+from hybridcert.sampling.classifier import Batch
+from hybridcert.sampling.copies import Copies
+from hybridcert.threats import Surface
+
+if TYPE_CHECKING:
+    import torch
+
+Answers = npt.NDArray[np.intp]
+Front = Callable[[Any], Any]
+
+_GROUPS = 4
+"""Groups of copies with about as many endings each, into which a batch is cut."""
+
+
+class VisionLanguageClassifier:
+    """Any image–text-to-text model of transformers that is asked whether a pair is safe.
+
+    Classes are "safe", "unsafe" and "unreadable"; the last is an answer that is neither, and counts against
+    either claim. What is certified is this function of pixels and tokens: policy, chat template, resizing,
+    tiling and precision are part of it. Floating-point sums may depend on how rows are grouped into batches,
+    so answers next to a tie can; the grouping is fixed by ``batch_size`` and ``block_copies``, which belong
+    to the description.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint, str or Path
+    region : SuffixSlots or WholePrompt
+        Which tokens have noise and may be attacked.
+    canvas : Canvas
+        What images are resized to, and ε is measured on.
+    policy : str or Path, optional
+        Text (str) or file (Path) with the places {image}, {text} and {suffix}; what stands behind {answer}
+        begins the model's answer. Default: the one that ships with the package. What comes before the first
+        place is computed once, so it should hold everything that is constant.
+    decision : {"probability", "text"}
+        By the summed probability of the single tokens that spell each label at the first position of the
+        answer, or by generating ``answer_tokens`` tokens and reading the first word.
+    least_mass : float in [0, 1]
+        With "probability": unreadable where all spellings together have less.
+    answer_tokens : int >= 1
+    tokens, mask : optional
+        The alphabet; see `TokenAlphabet`.
+    front : callable, optional
+        Images (n, C, H, W) to images, in [0, 1] units, on the model's device, behind the noise and before
+        everything else: a denoiser. Picklable.
+    batch_size : int >= 1
+        Copies in one forward pass.
+    block_copies : int >= 1
+        Copies in one task: what is lost when a worker dies.
+    noise_on : {"host", "device"}
+        Where Gaussian noise on images is drawn: "host" is the same on every machine, "device" saves the
+        transfer.
+    threads : int >= 1, optional
+        Of torch, set when the model is loaded. Default: as it is.
+
+    Raises
+    ------
+    ParameterError
+        For values outside these ranges.
+    ModelError
+        If the checkpoint cannot be read, or has no single tokens for the labels.
+    """
+
+    classes_ = np.array(CLASSES)
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint | str | Path,
+        *,
+        region: Region,
+        canvas: Canvas,
+        policy: str | Path | None = None,
+        decision: Literal["probability", "text"] = "probability",
+        least_mass: float = 0.5,
+        answer_tokens: int = 8,
+        tokens: Sequence[str | int] | None = None,
+        mask: str | None = None,
+        front: Front | None = None,
+        batch_size: int = 64,
+        block_copies: int = 512,
+        noise_on: Literal["host", "device"] = "host",
+        threads: int | None = None,
+    ) -> None:
+        self.checkpoint = checkpoint if isinstance(checkpoint, Checkpoint) else Checkpoint(str(checkpoint))
+        self.region = check_region(region)
+        if not isinstance(canvas, Canvas):
+            raise ParameterError(f"canvas must be Canvas(height, width, channels), got {canvas!r}")
+        self.canvas = canvas
+        self.policy = Policy.of(policy)
+        if decision not in ("probability", "text"):
+            raise ParameterError(f'decision must be "probability" or "text", got {decision!r}')
+        if not 0.0 <= least_mass <= 1.0:
+            raise ParameterError(f"least_mass must be in [0, 1], got {least_mass!r}")
+        for name, value in (
+            ("answer_tokens", answer_tokens),
+            ("batch_size", batch_size),
+            ("block_copies", block_copies),
+        ):
+            check_count(name, value)
+        if threads is not None:
+            check_count("threads", threads)
+        if noise_on not in ("host", "device"):
+            raise ParameterError(f'noise_on must be "host" or "device", got {noise_on!r}')
+        if noise_on == "device" and batch_size % PORTION and PORTION % batch_size:
+            raise ParameterError(
+                f"batch_size must be a multiple or a divisor of {PORTION} with noise_on='device', got "
+                f"{batch_size}"
+            )
+        self.decision = decision
+        self.least_mass = least_mass
+        self.answer_tokens = answer_tokens
+        self.tokens = None if tokens is None else tuple(tokens)
+        self.mask = mask
+        self.front = front
+        self.batch_size = batch_size
+        self.block_copies = block_copies
+        self.noise_on = noise_on
+        self.threads = threads
+        self.sha256 = self.checkpoint.digest()
+        self.policy.check_inputs(self.inputs)
+
+    # the seam -----------------------------------------------------------------------------------------
+
+    def surfaces(self) -> dict[str, Surface]:
+        """What tokens and pixels are made of and where noise and adversary act."""
+        return self.inputs.surfaces()
+
+    def encode(self, X: Any) -> dict[str, npt.NDArray[Any]]:
+        """Check pairs and return their arrays; see `ImageTextInputs.encode`.
+
+        Raises
+        ------
+        DataError
+            Naming the row: a missing or damaged image, a token outside the alphabet, a control token in a
+            prompt, or more tokens than the model's window holds.
+        """
+        arrays = self.inputs.encode(X)
+        names = list(getattr(X, "index", range(len(arrays[IMAGE]))))
+        fixed = self._loaded.layout.length + self._loaded.image_tokens
+        window = self._loaded.window
+        for row, name in enumerate(names):
+            if isinstance(self.region, SuffixSlots):
+                ids = self._prompt_ids(as_text(arrays[PROMPT][row]), name)
+                most = len(ids) + self.region.slots
+            else:
+                most = int((arrays[TEXT][row] >= 0).sum())
+            if window is not None and fixed + most > window:
+                raise DataError(
+                    f"row {name!r}: prompt and slots of {most} tokens, with policy and image {fixed + most}, "
+                    f"do not fit into the model's window of {window}"
+                )
+        return arrays
+
+    def load(self) -> None:
+        """Load the model, in the process that will ask it."""
+        if self.threads is not None:
+            import torch
+
+            torch.set_num_threads(self.threads)
+        self._loaded.network  # noqa: B018
+
+    def predict_encoded(self, batch: Batch) -> Answers:
+        """Return an index into ``classes_`` for every row, noisy or clean."""
+        import torch
+
+        found = []
+        rows = len(batch[IMAGE])
+        for start in range(0, rows, self.batch_size):
+            part = slice(start, min(start + self.batch_size, rows))
+            values = np.array(batch[IMAGE][part], dtype=np.float64)
+            images = torch.from_numpy(self.canvas.planes(values)).to(self._loaded.network.device)
+            prompts = [self._fixed(batch, row) for row in range(part.start, part.stop)]
+            symbols = batch[self._modality][part]
+            lines = [self._row(p, s) for p, s in zip(prompts, symbols, strict=True)]
+            found.append(self._verdicts(lines, images))
+        return np.concatenate(found) if found else np.empty(0, dtype=np.intp)
+
+    def predict_copies(self, copies: Copies) -> Answers:
+        """Return an index into ``classes_`` for every copy, batch by batch."""
+        fixed = self._fixed(copies.inputs, copies.row)
+        symbols = copies.drawn(self._modality)
+        found = []
+        for start, images in self._images(copies):
+            rows = [self._row(fixed, s) for s in symbols[start : start + len(images)]]
+            found.append(self._verdicts(rows, images))
+        return np.concatenate(found)
+
+    def predict_variants(
+        self, copies: Copies, modality: str, variants: npt.NDArray[np.int64], owner: npt.NDArray[np.intp]
+    ) -> Answers:
+        """Return an index into ``classes_`` for every suffix, each with the image of its copy.
+
+        Where the suffix is the last thing that varies in the prompt, everything before is computed once for
+        each copy, and the suffixes of a copy share what they have in common.
+        """
+        fixed = self._fixed(copies.inputs, copies.row)
+        found = []
+        for start, images in self._images(copies):
+            low, high = np.searchsorted(owner, [start, start + len(images)])
+            part, mine = variants[low:high], owner[low:high] - start
+            if modality == SUFFIX and self._loaded.can_share and self.decision == "probability":
+                found.append(self._endings(fixed, images, part, mine))
+            else:
+                found.append(self._one_by_one(fixed, images, part, mine))
+        return np.concatenate(found)
+
+    # asking -------------------------------------------------------------------------------------------
+
+    def _verdicts(self, rows: Sequence[Sequence[int]], images: torch.Tensor) -> Answers:
+        import torch
+
+        loaded = self._loaded
+        with torch.inference_mode():
+            pixels = loaded.pixels(images if self.front is None else self.front(images))
+            if self.decision == "text":
+                whole = [[*loaded.layout.pieces[0], *row] for row in rows]
+                written = loaded.network.generated(whole, pixels, tokens=self.answer_tokens)
+                answers = loaded.tokenizer.batch_decode(written, skip_special_tokens=True)
+                return np.array([parsed(answer) for answer in answers], dtype=np.intp)
+            logits = loaded.network.last_logits(rows, pixels, loaded.head)
+            return _indices(self._labels.verdicts(logits))
+
+    def _endings(
+        self,
+        fixed: list[int],
+        images: torch.Tensor,
+        variants: npt.NDArray[np.int64],
+        owner: npt.NDArray[np.intp],
+    ) -> Answers:
+        """Ask about the suffixes of a batch of images, going on from the beginnings that they share."""
+        import torch
+
+        loaded = self._loaded
+        place = loaded.layout.place(SUFFIX)
+        values = self._values(fixed)
+        tail = np.array(loaded.layout.filled(values, start=place + 1), dtype=np.int64)
+        tokens = self._alphabet.token_table()[variants]
+        found = np.empty(len(owner), dtype=np.intp)
+        with torch.inference_mode():
+            pixels = loaded.pixels(images if self.front is None else self.front(images))
+            start = self._behind_head(loaded.layout.filled(values, stop=place))
+            beginnings = loaded.network.beginnings(start, pixels, loaded.head, len(images))
+            for group in _groups(np.bincount(owner, minlength=len(images))):
+                mine = np.flatnonzero(np.isin(owner, group))
+                row = np.searchsorted(group, owner[mine])
+                endings = packed(tokens[mine], row, tail)
+                logits = loaded.network.ending_logits(beginnings, group, endings)
+                found[mine] = _indices(self._labels.verdicts(logits))
+        return found
+
+    def _one_by_one(
+        self,
+        fixed: list[int],
+        images: torch.Tensor,
+        variants: npt.NDArray[np.int64],
+        owner: npt.NDArray[np.intp],
+    ) -> Answers:
+        """Ask about every suffix as a prompt of its own."""
+        found = []
+        for start in range(0, len(owner), self.batch_size):
+            part = slice(start, start + self.batch_size)
+            rows = [self._row(fixed, symbols) for symbols in variants[part]]
+            found.append(self._verdicts(rows, images[owner[part].tolist()]))
+        return np.concatenate(found)
+
+    def _images(self, copies: Copies) -> Iterator[tuple[int, torch.Tensor]]:
+        """Yield batches of noisy images, each with the number of its first copy."""
+        start = 0
+        for images in noisy_images(
+            copies,
+            self.canvas,
+            size=self.batch_size,
+            device=self._loaded.network.device,
+            on_device=self.noise_on == "device",
+        ):
+            yield start, images
+            start += len(images)
+
+    # prompts ------------------------------------------------------------------------------------------
+
+    def _fixed(self, batch: Batch, row: int) -> list[int]:
+        """Return the tokens of the prompt of a row where it has no noise."""
+        if not isinstance(self.region, SuffixSlots):
+            return []
+        return self._prompt_ids(as_text(batch[PROMPT][row]), row)
+
+    def _row(self, fixed: list[int], symbols: npt.NDArray[np.int64]) -> list[int]:
+        """Return the tokens behind the head of a prompt with these symbols in play."""
+        values = self._values(fixed)
+        values[SUFFIX if self._modality == SUFFIX else TEXT] = self._alphabet.tokens(symbols).tolist()
+        return self._behind_head(self._loaded.layout.filled(values))
+
+    def _values(self, fixed: list[int]) -> dict[str, list[int]]:
+        loaded = self._loaded
+        return {IMAGE: [loaded.image_token] * loaded.image_tokens, TEXT: fixed}
+
+    def _behind_head(self, ids: list[int]) -> list[int]:
+        return ids[len(self._loaded.layout.pieces[0]) :]
+
+    def _prompt_ids(self, text: str, name: Any) -> list[int]:
+        ids = tokenized(self._loaded.tokenizer, text)
+        for token in ids:
+            if token in self._loaded.forbidden:
+                shown = self._loaded.tokenizer.convert_ids_to_tokens(token)
+                raise DataError(f"row {name!r}: prompts must not hold control tokens, got {shown!r}")
+        return ids
+
+    # parts that are made when they are needed ---------------------------------------------------------
+
+    @property
+    def _modality(self) -> str:
+        return SUFFIX if isinstance(self.region, SuffixSlots) else TEXT
+
+    @functools.cached_property
+    def inputs(self) -> ImageTextInputs:
+        """How pairs become arrays."""
+        return ImageTextInputs(self.region, self._alphabet, self.canvas)
+
+    @functools.cached_property
+    def _alphabet(self) -> TokenAlphabet:
+        return TokenAlphabet(self._loaded.tokenizer, tokens=self.tokens, mask=self.mask)
+
+    @functools.cached_property
+    def _labels(self) -> LabelTokens:
+        return LabelTokens.of(self._loaded.tokenizer, least_mass=self.least_mass)
+
+    @functools.cached_property
+    def _loaded(self) -> Loaded:
+        return Loaded(self.checkpoint, self.policy, self.canvas)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the description: parameters and the digest of the checkpoint, nothing that was loaded."""
+        return {k: v for k, v in vars(self).items() if k not in ("inputs", "_alphabet", "_labels", "_loaded")}
+
+
+def _indices(verdicts: torch.Tensor) -> Answers:
+    found: Answers = verdicts.cpu().numpy().astype(np.intp)
+    return found
+
+
+def _groups(endings: npt.NDArray[np.intp]) -> list[npt.NDArray[np.intp]]:
+    """Cut copies into groups with about as many endings each; every group ascending."""
+    order = np.argsort(endings, kind="stable")
+    return [np.sort(part) for part in np.array_split(order, min(_GROUPS, len(order))) if part.size]

@@ -1,0 +1,132 @@
+"""What a classifier makes of its checkpoint: tokenizer and layout at once, the model when it is asked."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+from hybridcert.adapters.canvas import Canvas
+from hybridcert.adapters.image_text import IMAGE, SUFFIX
+from hybridcert.adapters.policy import Policy
+from hybridcert.adapters.vlm.checkpoint import Checkpoint
+from hybridcert.adapters.vlm.image_pipeline import ImagePipeline
+from hybridcert.adapters.vlm.image_processor import ProcessorPipeline
+from hybridcert.adapters.vlm.network import Layers, Network
+from hybridcert.adapters.vlm.prompt_layout import PromptLayout
+from hybridcert.adapters.vlm.token_alphabet import forbidden_ids
+from hybridcert.errors import ModelError
+from hybridcert.sampling.blocks import described
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Loaded:
+    """A checkpoint taken apart; each part is read when it is first needed.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+    policy : Policy
+    canvas : Canvas
+    """
+
+    def __init__(self, checkpoint: Checkpoint, policy: Policy, canvas: Canvas) -> None:
+        self._checkpoint = checkpoint
+        self._policy = policy
+        self._canvas = canvas
+
+    @functools.cached_property
+    def tokenizer(self) -> Any:
+        """The tokenizer."""
+        return self._checkpoint.tokenizer()
+
+    @functools.cached_property
+    def config(self) -> Any:
+        """The model's configuration."""
+        return self._checkpoint.config()
+
+    @functools.cached_property
+    def layout(self) -> PromptLayout:
+        """The policy as tokens."""
+        return PromptLayout.of(self._policy, self.tokenizer)
+
+    @functools.cached_property
+    def forbidden(self) -> set[int]:
+        """Tokens that no prompt may hold."""
+        unknown = {self.tokenizer.unk_token_id} if self.tokenizer.unk_token_id is not None else set()
+        return forbidden_ids(self.tokenizer) - unknown
+
+    @functools.cached_property
+    def pipeline(self) -> ImagePipeline | ProcessorPipeline:
+        """What turns images on the canvas into pixel values."""
+        processor = self._checkpoint.image_processor()
+        try:
+            return ImagePipeline.of(processor, canvas=self._canvas)
+        except ModelError:  # a class that the pipeline does not know
+            return ProcessorPipeline.of(processor, canvas=self._canvas)
+
+    @functools.cached_property
+    def image_token(self) -> int:
+        """The token that stands for a piece of an image."""
+        for name in ("image_token_id", "image_token_index"):
+            if getattr(self.config, name, None) is not None:
+                return int(getattr(self.config, name))
+        raise ModelError(f"checkpoint {self._checkpoint.path!r} names no image token in its configuration")
+
+    @functools.cached_property
+    def image_tokens(self) -> int:
+        """How many of them one image takes."""
+        try:
+            return self.pipeline.image_tokens(self.config)
+        except ModelError:
+            return self._counted_by_the_processor()
+
+    @functools.cached_property
+    def window(self) -> int | None:
+        """Tokens that the model can read; None where it does not say."""
+        window = getattr(self.config.get_text_config(), "max_position_embeddings", None)
+        return None if window is None else int(window)
+
+    @functools.cached_property
+    def network(self) -> Network:
+        """The model; loading it takes what it takes."""
+        padding = self.tokenizer.pad_token_id
+        return Network(self._checkpoint.model(), padding=0 if padding is None else padding)
+
+    @functools.cached_property
+    def head(self) -> Layers:
+        """Keys and values of the policy up to the first place."""
+        return self.network.head(self.layout.pieces[0])
+
+    @property
+    def can_share(self) -> bool:
+        """Whether several suffixes can go on from one beginning: it holds the image, and a tail follows."""
+        places = self.layout.places
+        if SUFFIX not in places or IMAGE not in places:
+            return False
+        behind = self.layout.filled({}, start=self.layout.place(SUFFIX) + 1)
+        self.head  # noqa: B018 - tells whether the model's cache can be shared
+        return self.network.shares and places.index(IMAGE) < places.index(SUFFIX) and bool(behind)
+
+    def pixels(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return what the model takes for images (n, C, H, W), in its own precision."""
+        device = self.network.device
+        values = self.pipeline(images).to(device, self.network.model.dtype)
+        return {"pixel_values": values, **self.pipeline.extras(len(images), device)}
+
+    def _counted_by_the_processor(self) -> int:
+        """Let the checkpoint's processor put an image into a text, and count its tokens."""
+        from PIL import Image
+
+        processor = self._checkpoint.processor()
+        mark = self.tokenizer.convert_ids_to_tokens(self.image_token)
+        blank = Image.new("RGB", (self._canvas.width, self._canvas.height))
+        try:
+            ids = processor(text=[mark], images=[blank])["input_ids"][0]
+        except Exception as error:  # processors raise whatever their authors chose
+            raise ModelError(
+                f"the processor of checkpoint {self._checkpoint.path!r} fails on a text with an image: "
+                f"{described(error)}"
+            ) from error
+        return sum(int(token) == self.image_token for token in ids)
