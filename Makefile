@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+TORCH  ?= torch==2.13.0
 export OMP_NUM_THREADS ?= 1
 
 .PHONY: demo test slow benchmarks clean
@@ -36,6 +37,7 @@ $(VENV)/.user: pyproject.toml $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.developer: pyproject.toml $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check '$(TORCH)'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@ $(VENV)/.user
 

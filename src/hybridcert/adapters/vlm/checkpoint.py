@@ -58,6 +58,14 @@ class Checkpoint:
         if self.quantization not in (None, "4bit"):
             raise ParameterError(f'quantization must be "4bit" or None, got {self.quantization!r}')
 
+    @property
+    def name(self) -> str:
+        """What to call it: a folder by its last part, a hub name as it is, with its revision."""
+        local = Path(self.path)
+        if local.is_dir():
+            return local.resolve().name
+        return self.path if self.revision is None else f"{self.path}@{self.revision}"
+
     def folder(self) -> Path:
         """Return the folder that holds the checkpoint; a hub name is downloaded unless it is there already.
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from hybridcert.adapters.canvas import Canvas
 from hybridcert.adapters.image_text import (
@@ -168,7 +170,7 @@ class VisionLanguageClassifier:
             prompt, or more tokens than the model's window holds.
         """
         arrays = self.inputs.encode(X)
-        names = list(getattr(X, "index", range(len(arrays[IMAGE]))))
+        names = list(X.index) if isinstance(X, pd.DataFrame) else range(len(arrays[IMAGE]))
         fixed = self._loaded.layout.length + self._loaded.image_tokens
         window = self._loaded.window
         for row, name in enumerate(names):
@@ -236,6 +238,27 @@ class VisionLanguageClassifier:
             else:
                 found.append(self._one_by_one(fixed, images, part, mine))
         return np.concatenate(found)
+
+    def described(self) -> dict[str, Any]:
+        """Return what answers depend on besides the input, as certificates state it.
+
+        Checkpoint and its digest, policy, how answers are read, precision, device and versions.
+        """
+        packages = {name: version(name) for name in ("torch", "transformers")}
+        return {
+            "class": type(self).__name__,
+            "checkpoint": self.checkpoint.name,
+            "sha256": self.sha256,
+            "policy": self.policy.text,
+            "decision": self.decision,
+            "dtype": self.checkpoint.dtype,
+            "quantization": self.checkpoint.quantization or "none",
+            "device": str(self.checkpoint.torch_device()),
+            "attention": self.checkpoint.attention or "default",
+            "noise_on": self.noise_on,
+            "front": "none" if self.front is None else type(self.front).__name__,
+            **packages,
+        }
 
     # asking -------------------------------------------------------------------------------------------
 

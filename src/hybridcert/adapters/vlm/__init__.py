@@ -1,0 +1,1 @@
+"""Models that read text and images together, and what stands between noise and their input."""
