@@ -219,6 +219,12 @@ def test_workers_killed_from_outside_cost_no_more_than_what_they_were_doing():
     assert_same(expected, found)
 
 
+def keep_trying(session):
+    """Hand in again whatever comes back, for ever."""
+    while True:
+        session.submit(session.next().task)
+
+
 def test_workers_that_cannot_start_leave_the_work_to_one_that_can(tmp_path):
     """Only the first process that loads survives; when that dies too, nobody is left."""
     work = work_of(Accidents(diary=tmp_path, accidents={-1.0: "second"}))
@@ -234,8 +240,7 @@ def test_workers_that_cannot_start_leave_the_work_to_one_that_can(tmp_path):
         for worker in multiprocessing.active_children():
             os.kill(worker.pid, signal.SIGKILL)
         with pytest.raises(ParameterError, match=r"^worker died \(signal 9\) while starting: "):
-            while True:
-                session.submit(session.next().task)
+            keep_trying(session)
 
 
 def test_large_tasks_and_answers_do_not_wait_for_one_another():

@@ -365,3 +365,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+def row_names(X: Any, rows: int) -> npt.NDArray[Any]:
+    """Return the labels of a table's or series' rows; numbers for everything else."""
+    named = isinstance(X, pd.DataFrame | pd.Series)
+    return np.asarray(X.index if named else np.arange(rows))

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from hybridcert.certificate.ranges import check_count, check_open
+from hybridcert.certification import row_names
 from hybridcert.documents.claims import ScoreAbove
 from hybridcert.errors import ParameterError
 from hybridcert.sampling.blocks import Inquiry, Tally, Work
@@ -200,7 +201,7 @@ def slot_frontier(
         counts=counts[Stage.ESTIMATE],
         failures=stages[Stage.ESTIMATE].failures,
         inputs=inputs,
-        index=np.asarray(getattr(X, "index", np.arange(len(contents)))),
+        index=row_names(X, len(contents)),
         digests=[key.hex() for key in contents],
         settings={
             "noise": noise.described(),

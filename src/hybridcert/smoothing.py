@@ -16,7 +16,7 @@ from sklearn.exceptions import NotFittedError
 
 from hybridcert.certificate.confidence import clopper_pearson_lower
 from hybridcert.certificate.ranges import check_count, check_open
-from hybridcert.certification import CertificationRun
+from hybridcert.certification import CertificationRun, row_names
 from hybridcert.documents.claims import claim_of
 from hybridcert.errors import DataError, ModelError, ParameterError
 from hybridcert.estimation import Bound, Question, Stopping, estimate
@@ -366,7 +366,7 @@ class SmoothedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             sigma=joint.budget.scale,
             unit=joint.unit,
             norm=joint.budget.norm,
-            index=np.asarray(getattr(X, "index", np.arange(rows))),
+            index=row_names(X, rows),
             digests=[key.hex() for key in contents],
             case=case,
             cases=tuple(joint.setting(claim, exposures) for exposures in cases),
