@@ -154,7 +154,7 @@ class Checkpoint:
         logging.disable_progress_bar()
         try:
             yield
-        except (OSError, ValueError, KeyError, ImportError, RuntimeError, TypeError) as error:
+        except Exception as error:  # loaders raise whatever their authors chose
             raise ModelError(
                 f"the {what} of checkpoint {self.path!r} cannot be loaded: {described(error)}"
             ) from error

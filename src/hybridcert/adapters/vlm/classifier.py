@@ -33,7 +33,7 @@ from hybridcert.adapters.vlm.suffix_tree import packed
 from hybridcert.adapters.vlm.token_alphabet import TokenAlphabet, tokenized
 from hybridcert.certificate.ranges import check_count
 from hybridcert.errors import DataError, ParameterError
-from hybridcert.sampling.classifier import Batch
+from hybridcert.sampling.classifier import Batch, Loadable
 from hybridcert.sampling.copies import Copies
 from hybridcert.threats import Surface
 
@@ -193,6 +193,8 @@ class VisionLanguageClassifier:
 
             torch.set_num_threads(self.threads)
         self._loaded.network  # noqa: B018
+        if isinstance(self.front, Loadable):
+            self.front.load()
 
     def predict_encoded(self, batch: Batch) -> Answers:
         """Return an index into ``classes_`` for every row, noisy or clean."""
