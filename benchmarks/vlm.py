@@ -230,8 +230,7 @@ def prepared(
     loaded, fixed = classifier._loaded, classifier._fixed(copies.inputs, copies.row)
     symbols = copies.drawn("suffix")
     for start, images in classifier._images(copies):
-        behind = [classifier._row(fixed, s) for s in symbols[start : start + len(images)]]
-        rows = [[*loaded.layout.pieces[0], *row] for row in behind]
+        rows = [classifier._row(fixed, s) for s in symbols[start : start + len(images)]]
         yield (*loaded.network._padded(rows), loaded.pixels(images))
 
 
@@ -252,7 +251,7 @@ def loop(setting: Setting, arguments: argparse.Namespace) -> None:
             for start in range(0, copies.count, arguments.batch):
                 part = range(start, min(start + arguments.batch, copies.count))
                 found = [processor(images=as_pil(images[i]), return_tensors="pt") for i in part]
-                rows = [[*loaded.layout.pieces[0], *classifier._row(fixed, suffixes[i])] for i in part]
+                rows = [classifier._row(fixed, suffixes[i]) for i in part]
                 ids, mask = loaded.network._padded(rows)
                 pixels = {
                     "pixel_values": torch.cat([one["pixel_values"] for one in found]).to(

@@ -24,7 +24,6 @@ from endpoint_checkpoint import PROMPT, SERVE_NEEDS, ServeProcess, name_processo
 from endpoint_server import DROP, MODEL, Behaviour, Fault, free_port, said, server_process, serving, shown
 from hybridcert.adapters.canvas import Canvas
 from hybridcert.adapters.endpoint import EndpointClassifier, ServingStack, client
-from hybridcert.adapters.endpoint.policy import IMAGE, Policy
 from hybridcert.adapters.endpoint.verdict import (
     SAFE,
     UNREADABLE,
@@ -35,6 +34,7 @@ from hybridcert.adapters.endpoint.verdict import (
     decision_of,
 )
 from hybridcert.adapters.image_text import ImageTextInputs, SuffixSlots, WholePrompt
+from hybridcert.adapters.policy import IMAGE, Policy
 from hybridcert.adapters.word_alphabet import WordAlphabet
 from hybridcert.checkpoints import tiny_guard
 from hybridcert.datasets.digits_captions import SUFFIX_SLOTS, VOCABULARY, load_digit_captions

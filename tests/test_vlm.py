@@ -107,9 +107,8 @@ def test_batches_with_a_shared_policy_answer_as_single_forward_passes_do(slots, 
     fixed = slots._fixed(inputs, 1)
     pixels = slots._loaded.pixels(torch.from_numpy(CANVAS.planes(images)))
     with torch.inference_mode():
-        logits = network.last_logits(
-            [slots._row(fixed, suffix) for suffix in suffixes], pixels, slots._loaded.head
-        )
+        rows = [slots._behind_head(slots._row(fixed, suffix)) for suffix in suffixes]
+        logits = network.last_logits(rows, pixels, slots._loaded.head)
     for row in range(20):
         spelled = slots._alphabet.spell(suffixes[row])
         expected = reference_logits(slots, pairs["text"][1], spelled, images[row])

@@ -33,6 +33,8 @@ class Alphabet(Protocol):
     """Code of an empty slot."""
     mask: bool
     """Whether there is a mask symbol."""
+    open: bool
+    """Whether any symbol at all may occur, more than noise could draw from."""
     symbols: str
     """What one symbol is, for people."""
 
@@ -96,6 +98,10 @@ class ImageTextInputs:
     alphabet: Alphabet
     canvas: Canvas | None
 
+    def __post_init__(self) -> None:
+        if isinstance(self.region, SuffixSlots) and self.alphabet.open:
+            raise ParameterError("slots need an alphabet of listed symbols, got one of any: list them")
+
     def surfaces(self) -> dict[str, Surface]:
         """What each modality is made of and where noise and adversary act."""
         surfaces: dict[str, Surface] = {}
@@ -115,6 +121,7 @@ class ImageTextInputs:
                 tuple(range(longest)),
                 mask=alphabet.mask,
                 sequence=True,
+                open=alphabet.open,
                 symbols=alphabet.symbols,
             )
         if self.canvas is not None:

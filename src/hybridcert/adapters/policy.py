@@ -74,6 +74,13 @@ class Policy:
         if isinstance(inputs.region, SuffixSlots) and SUFFIX not in self.text:
             raise ParameterError(f"policy must say where the slots go: put {SUFFIX} into it, behind {TEXT}")
 
+    def check_asks_only(self) -> None:
+        """Raise ParameterError where the policy begins the answer: a model behind an endpoint begins it."""
+        if ANSWER in self.text:
+            raise ParameterError(
+                f"policy must not hold {ANSWER}: an endpoint takes messages, no begun answers"
+            )
+
     def filled(self, values: Mapping[str, str]) -> list[str]:
         """Return the pieces of the text in their order, texts in their places; the image stays a placeholder.
 

@@ -24,6 +24,7 @@ class OpenVocabulary:
 
     size = 2**_HASH_BITS
     blank = PADDING
+    not_in_digest = ("_codes", "_tokens")
 
     def __init__(self) -> None:
         self._codes: dict[str, int] = {}

@@ -28,6 +28,7 @@ class WordAlphabet:
         self.size = self._words.size
         self.blank = self._words.blank
         self.mask = mask is not None
+        self.open = words is None
 
     def encode(self, text: str) -> list[int]:
         """Return the codes of the words of a text; raise DataError for one that is not listed."""
@@ -35,4 +36,5 @@ class WordAlphabet:
 
     def spell(self, codes: Iterable[int]) -> str:
         """Return the text of codes, words joined by single spaces; empty slots leave no trace."""
-        return " ".join(word for word in self._words.spell(c for c in codes if c != self.blank) if word)
+        held = (code for code in codes if code >= 0 and code != self.blank)
+        return " ".join(word for word in self._words.spell(held) if word)

@@ -67,8 +67,8 @@ class DemoSettings:
     alpha: float = 0.01
     thresholds: tuple[float, float] = (0.5, 0.05)
     seed: int = 0
-    unsafe: int = 40
-    benign: int = 40
+    unsafe: int = 32
+    benign: int = 32
     max_insertions: int = 8
     eps: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 

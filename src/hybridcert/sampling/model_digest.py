@@ -22,10 +22,12 @@ class _Hasher(NumpyHasher):  # type: ignore[misc]
     def save(self, obj: Any) -> None:
         """Feed one object to the digest."""
         own = getattr(obj, "__dict__", None)
-        if isinstance(own, dict) and not isinstance(obj, type) and not own.keys().isdisjoint(_ACCIDENTAL):
-            obj = copy.copy(obj)
-            for name in _ACCIDENTAL:
-                vars(obj).pop(name, None)
+        if isinstance(own, dict) and not isinstance(obj, type):
+            left_out = {*_ACCIDENTAL, *getattr(type(obj), "not_in_digest", ())} & own.keys()
+            if left_out:
+                obj = copy.copy(obj)
+                for name in left_out:
+                    vars(obj).pop(name)
         super().save(obj)
 
 
@@ -33,6 +35,6 @@ def model_digest(model: Any) -> str:
     """Return the SHA-256 of a picklable model's content, in hexadecimal.
 
     It covers parameters, everything learned, and the version of scikit-learn that estimators note in
-    themselves.
+    themselves; not what a class of ours lists in ``not_in_digest``, attributes on which no answer depends.
     """
     return str(_Hasher(hash_name="sha256").hash(model))

@@ -13,12 +13,12 @@ import numpy.typing as npt
 
 from hybridcert.adapters.endpoint.client import Client, Reply
 from hybridcert.adapters.endpoint.messages import Messages
-from hybridcert.adapters.endpoint.policy import Policy
 from hybridcert.adapters.endpoint.request import Request
 from hybridcert.adapters.endpoint.stack import Consistency, ServingStack, listed_fields
 from hybridcert.adapters.endpoint.transport import Transport
 from hybridcert.adapters.endpoint.verdict import LABELS, UNREADABLE, ByLogprobs, decision_of
 from hybridcert.adapters.image_text import ImageTextInputs
+from hybridcert.adapters.policy import Policy
 from hybridcert.certificate.ranges import check_count
 from hybridcert.errors import ModelError
 from hybridcert.sampling.classifier import Batch
@@ -97,6 +97,8 @@ class EndpointClassifier:
     >>> guard = EndpointClassifier("http://localhost:8000/v1", "guard", inputs=inputs)
     """
 
+    not_in_digest = ("_transport",)  # how often and how fast is asked; the address is an attribute of its own
+
     def __init__(
         self,
         base_url: str,
@@ -123,7 +125,9 @@ class EndpointClassifier:
         self.block_copies = block_copies
         self.stack = stack
         self._transport = Transport(base_url, api_key_env, concurrency, attempts, timeout)
-        self._messages = Messages(inputs, Policy.of(policy))
+        asked = Policy.of(policy)
+        asked.check_asks_only()
+        self._messages = Messages(inputs, asked)
         chosen = decision_of(decision, spellings=spellings, top_logprobs=top_logprobs, max_tokens=max_tokens)
         self._request = Request(model, chosen, seed, {} if extra is None else extra)
         self._open: tuple[Client, Consistency, ServingStack] | None = None

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hybridcert.adapters.canvas import Canvas
-from hybridcert.adapters.endpoint.policy import IMAGE, SUFFIX, TEXT, Policy
 from hybridcert.adapters.image_text import ImageTextInputs, SuffixSlots, as_text
+from hybridcert.adapters.policy import IMAGE, SUFFIX, TEXT, Policy
 from hybridcert.adapters.word_alphabet import WordAlphabet
 from hybridcert.errors import ParameterError
 from hybridcert.sampling.classifier import Batch

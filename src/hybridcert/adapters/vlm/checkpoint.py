@@ -66,6 +66,16 @@ class Checkpoint:
             return local.resolve().name
         return self.path if self.revision is None else f"{self.path}@{self.revision}"
 
+    @property
+    def loading(self) -> dict[str, str]:
+        """How the files become a model: precision, device, attention."""
+        return {
+            "dtype": self.dtype,
+            "device": self.device,
+            "attention": self.attention or "default",
+            "quantization": self.quantization or "none",
+        }
+
     def folder(self) -> Path:
         """Return the folder that holds the checkpoint; a hub name is downloaded unless it is there already.
 

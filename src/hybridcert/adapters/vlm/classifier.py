@@ -97,6 +97,7 @@ class VisionLanguageClassifier:
     """
 
     classes_ = np.array(CLASSES)
+    not_in_digest = ("checkpoint", "threads")  # where the files lie; what they hold is in ``sha256``
 
     def __init__(
         self,
@@ -152,6 +153,7 @@ class VisionLanguageClassifier:
         self.noise_on = noise_on
         self.threads = threads
         self.sha256 = self.checkpoint.digest()
+        self.loading = self.checkpoint.loading
         self.policy.check_inputs(self.inputs)
 
     # the seam -----------------------------------------------------------------------------------------
@@ -253,10 +255,8 @@ class VisionLanguageClassifier:
             "sha256": self.sha256,
             "policy": self.policy.text,
             "decision": self.decision,
-            "dtype": self.checkpoint.dtype,
-            "quantization": self.checkpoint.quantization or "none",
+            **self.loading,
             "device": str(self.checkpoint.torch_device()),
-            "attention": self.checkpoint.attention or "default",
             "noise_on": self.noise_on,
             "front": "none" if self.front is None else type(self.front).__name__,
             **packages,
@@ -271,11 +271,11 @@ class VisionLanguageClassifier:
         with torch.inference_mode():
             pixels = loaded.pixels(images if self.front is None else self.front(images))
             if self.decision == "text":
-                whole = [[*loaded.layout.pieces[0], *row] for row in rows]
-                written = loaded.network.generated(whole, pixels, tokens=self.answer_tokens)
+                written = loaded.network.generated(rows, pixels, tokens=self.answer_tokens)
                 answers = loaded.tokenizer.batch_decode(written, skip_special_tokens=True)
                 return np.array([parsed(answer) for answer in answers], dtype=np.intp)
-            logits = loaded.network.last_logits(rows, pixels, loaded.head)
+            behind = [self._behind_head(row) for row in rows]
+            logits = loaded.network.last_logits(behind, pixels, loaded.head)
             return _indices(self._labels.verdicts(logits))
 
     def _endings(
@@ -343,17 +343,18 @@ class VisionLanguageClassifier:
         return self._prompt_ids(as_text(batch[PROMPT][row]), row)
 
     def _row(self, fixed: list[int], symbols: npt.NDArray[np.int64]) -> list[int]:
-        """Return the tokens behind the head of a prompt with these symbols in play."""
+        """Return the tokens of a prompt with these symbols in play."""
         values = self._values(fixed)
         values[SUFFIX if self._modality == SUFFIX else TEXT] = self._alphabet.tokens(symbols).tolist()
-        return self._behind_head(self._loaded.layout.filled(values))
+        return self._loaded.layout.filled(values)
 
     def _values(self, fixed: list[int]) -> dict[str, list[int]]:
         loaded = self._loaded
         return {IMAGE: [loaded.image_token] * loaded.image_tokens, TEXT: fixed}
 
-    def _behind_head(self, ids: list[int]) -> list[int]:
-        return ids[len(self._loaded.layout.pieces[0]) :]
+    def _behind_head(self, ids: Sequence[int]) -> Sequence[int]:
+        """Return what has to be computed: without the beginning, where keys and values of that are kept."""
+        return ids[len(self._loaded.layout.pieces[0]) :] if self._loaded.head else ids
 
     def _prompt_ids(self, text: str, name: Any) -> list[int]:
         ids = tokenized(self._loaded.tokenizer, text)

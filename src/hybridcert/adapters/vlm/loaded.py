@@ -79,8 +79,12 @@ class Loaded:
         """How many of them one image takes."""
         try:
             return self.pipeline.image_tokens(self.config)
-        except ModelError:
+        except ModelError:  # only some image processors know
+            pass
+        try:
             return self._counted_by_the_processor()
+        except ModelError:  # as where it insists on parts that are not installed
+            return self._counted_by_the_model()
 
     @functools.cached_property
     def window(self) -> int | None:
@@ -92,7 +96,9 @@ class Loaded:
     def network(self) -> Network:
         """The model; loading it takes what it takes."""
         padding = self.tokenizer.pad_token_id
-        return Network(self._checkpoint.model(), padding=0 if padding is None else padding)
+        return Network(
+            self._checkpoint.model(), padding=0 if padding is None else padding, image_token=self.image_token
+        )
 
     @functools.cached_property
     def head(self) -> Layers:
@@ -130,3 +136,21 @@ class Loaded:
                 f"{described(error)}"
             ) from error
         return sum(int(token) == self.image_token for token in ids)
+
+    def _counted_by_the_model(self) -> int:
+        """Let the model's vision tower see a blank image, and count what it hands on."""
+        import torch
+
+        shape = (1, self._canvas.channels, self._canvas.height, self._canvas.width)
+        try:
+            with torch.inference_mode():
+                blank = torch.full(shape, 0.5, dtype=torch.float64, device=self.network.device)
+                found = self.network.model.get_image_features(**self.pixels(blank))
+                features = getattr(found, "pooler_output", found)
+                first = features[0] if isinstance(features, list | tuple) else features
+                return int(first.reshape(-1, first.shape[-1]).shape[0])
+        except (AttributeError, TypeError, ValueError, RuntimeError) as error:
+            raise ModelError(
+                f"neither processor nor model of checkpoint {self._checkpoint.path!r} tells how many tokens "
+                f"an image takes: {described(error)}"
+            ) from error

@@ -25,14 +25,18 @@ class Network:
     model : model of transformers, in evaluation mode
     padding : int
         A token id to fill batches with; nothing sees it.
+    image_token : int
+        The token id that stands for a piece of an image.
     """
 
-    def __init__(self, model: Any, *, padding: int) -> None:
+    def __init__(self, model: Any, *, padding: int, image_token: int) -> None:
         self.model = model
         self._padding = padding
+        self._image_token = image_token
         names = inspect.signature(model.forward).parameters
         self._cache_name = "cache" if "cache" in names else "past_key_values"
         self._kept = {"logits_to_keep": 1} if "logits_to_keep" in names else {}
+        self._tells_images = "mm_token_type_ids" in names
         self.shares = _plain_positions(model.config)
 
     @property
@@ -69,7 +73,8 @@ class Network:
 
         ids, mask = self._padded(rows)
         if not self.shares:
-            logits = self._forward(ids, images, None, attention_mask=mask, **self._kept)
+            kinds = {"mm_token_type_ids": (ids == self._image_token).long()} if self._tells_images else {}
+            logits = self._forward(ids, images, None, attention_mask=mask, **kinds, **self._kept)
             return logits[:, -1]
         before = head[0][0].shape[2] if head else 0
         seen = torch.cat([mask.new_ones((len(mask), before)), mask], dim=1)

@@ -35,6 +35,7 @@ class TokenAlphabet:
     """
 
     symbols = "tokens"
+    open = False
 
     def __init__(
         self, tokenizer: Any, *, tokens: Sequence[str | int] | None = None, mask: str | None = None
