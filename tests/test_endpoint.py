@@ -666,13 +666,18 @@ def test_parameters_outside_their_ranges_are_refused(changes: dict[str, Any], me
 
 def test_an_alphabet_that_cannot_spell_is_refused() -> None:
     class Codes:
-        size, blank, mask, symbols = 9, 9, False, "codes"
+        size, blank, mask, open, symbols = 9, 9, False, False, "codes"
 
         def encode(self, text: str) -> list[int]:
             return [int(word) for word in text.split()]
 
     with pytest.raises(ParameterError, match="the alphabet must be a WordAlphabet, got Codes"):
         guard("http://localhost/v1", inputs=ImageTextInputs(SuffixSlots(2), Codes(), None))
+
+
+def test_a_policy_that_begins_the_answer_is_refused() -> None:
+    with pytest.raises(ParameterError, match="policy must not hold {answer}: an endpoint takes no answer"):
+        guard("http://localhost/v1", policy="{text} {suffix} {image} {answer} I say")
 
 
 def test_policies_come_from_text_file_or_package(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ class Policy:
         """Raise ParameterError where the policy begins the answer: a model behind an endpoint begins it."""
         if ANSWER in self.text:
             raise ParameterError(
-                f"policy must not hold {ANSWER}: an endpoint takes messages, no begun answers"
+                f"policy must not hold {ANSWER}: an endpoint takes no answer that is begun"
             )
 
     def filled(self, values: Mapping[str, str]) -> list[str]:
