@@ -1,5 +1,14 @@
+from .adapters.canvas import Canvas as Canvas
 from .adapters.dataframe import DataFrameClassifier as DataFrameClassifier
+from .adapters.endpoint.classifier import EndpointClassifier as EndpointClassifier
+from .adapters.image_text import ImageTextInputs as ImageTextInputs
+from .adapters.image_text import SuffixSlots as SuffixSlots
+from .adapters.image_text import WholePrompt as WholePrompt
 from .adapters.text import TextClassifier as TextClassifier
+from .adapters.torch_image import TorchClassifier as TorchClassifier
+from .adapters.vlm.checkpoint import Checkpoint as Checkpoint
+from .adapters.vlm.classifier import VisionLanguageClassifier as VisionLanguageClassifier
+from .adapters.word_alphabet import WordAlphabet as WordAlphabet
 from .certificate.confidence import LabelBounds as LabelBounds
 from .certificate.confidence import clopper_pearson_lower as clopper_pearson_lower
 from .certificate.confidence import clopper_pearson_upper as clopper_pearson_upper
@@ -20,6 +29,8 @@ from .certificate.tradeoff import DualBound as DualBound
 from .certificate.tradeoff import Tradeoff as Tradeoff
 from .certificate.tradeoff import combined_shift as combined_shift
 from .certification import CertificationRun as CertificationRun
+from .denoising.diffusion import DiffusionDenoiser as DiffusionDenoiser
+from .denoising.front import denoised as denoised
 from .documents.claims import ScoreAbove as ScoreAbove
 from .documents.claims import TopK as TopK
 from .errors import CertificateError as CertificateError

@@ -9,7 +9,17 @@ from typing import Annotated
 
 import typer
 
-from hybridcert.cli import certify, demo, export, frontier, radius, report, threshold, verify
+from hybridcert.cli import (
+    certify,
+    demo,
+    export,
+    filter_interaction,
+    frontier,
+    radius,
+    report,
+    threshold,
+    verify,
+)
 from hybridcert.cli.interrupts import EXIT_CODE, Interrupted
 from hybridcert.errors import HybridCertError
 
@@ -31,6 +41,7 @@ for _name, _module in {
     "export": export,
     "demo": demo,
     "verify": verify,
+    "filter-interaction": filter_interaction,
 }.items():
     app.command(_name, epilog=_module.EXAMPLE)(_module.command)
 

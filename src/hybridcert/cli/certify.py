@@ -33,11 +33,16 @@ def command(
         ),
     ] = False,
     limit: Annotated[
-        str | None, typer.Option("--limit", metavar="N", help="Certify the first N test rows only, >= 1.")
+        str | None,
+        typer.Option(
+            "--limit",
+            metavar="N",
+            help="Certify the first N test rows (of pairs: take the first N) only, >= 1.",
+        ),
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option("--data", metavar="PATH", help="Parquet or CSV file instead of the configured table."),
+        typer.Option("--data", metavar="PATH", help="File or folder instead of the configured data.path."),
     ] = None,
     executor: execution.Executor = None,
     workers: execution.Workers = None,
@@ -56,7 +61,9 @@ def command(
     ] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Certify a table's test rows, or a filter on texts: sample noisy copies, bound scores, compute radii.
+    """Certify a table's test rows, a filter on texts, or a guard on pairs of prompt and image.
+
+    Samples noisy copies, bounds scores and computes radii.
 
     Counts are kept in the run directory as they are drawn, so that a run that was interrupted or killed
     goes on with --resume and ends with the same certificates. Results, environment and report appear there

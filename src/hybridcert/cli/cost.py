@@ -23,7 +23,8 @@ def cost_line(costs: Sequence[Mapping[str, Any]]) -> str:
     shares = [f"{total[key]:,} {what}" for key, what in _SHARES.items() if total[key]]
     calls = f"{total['model_calls']:,} model calls"
     parts = [f"{calls} ({', '.join(shares)})" if shares else calls]
-    parts += [f"{what} {total[key]:.1f} s" for key, what in _PHASES.items()]
+    phases = {key: what for key, what in _PHASES.items() if any(key in cost for cost in costs)}
+    parts += [f"{what} {total[key]:.1f} s" for key, what in phases.items()]
     made = total["model_calls"] - total["model_calls_from_store"]
     if made and total["sampling_seconds"] > 0.0:
         parts.append(f"{made / total['sampling_seconds']:,.0f} calls per second")

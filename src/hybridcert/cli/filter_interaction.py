@@ -47,7 +47,11 @@ def command(
     data: Annotated[Path, typer.Argument(metavar="DATA", help="JSON Lines file, or a folder; see --layout.")],
     model: Annotated[
         Path,
-        typer.Option("--model", metavar="DIR", help="Folder of a Hugging Face vision-language checkpoint."),
+        typer.Option(
+            "--model",
+            metavar="DIR",
+            help="Folder of a Hugging Face vision-language checkpoint, a hub name, or tiny-guard.",
+        ),
     ],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write; it must not exist.")],
     canvas: Annotated[
@@ -167,10 +171,11 @@ def print_interaction(found: InteractionResult, out: Path, *, as_json: bool) -> 
 
 
 def _classifier(path: Path, canvas: Canvas, region: Region) -> Classifier:
-    """Return the classifier in a checkpoint folder."""
+    """Return the classifier in a checkpoint folder, as a run on pairs builds it."""
     with held():
-        from hybridcert.adapters.vlm.classifier import VisionLanguageClassifier
-    return VisionLanguageClassifier(path, region=region, canvas=canvas)
+        from hybridcert.experiments.config_guards import CheckpointSection
+        from hybridcert.experiments.guards import checkpoint_classifier
+    return checkpoint_classifier(CheckpointSection(path=str(path)), region=region, canvas=canvas)
 
 
 def _read(

@@ -13,7 +13,7 @@ from hybridcert.cli.interrupts import Interrupted
 from hybridcert.cli.progress import Prefixed, ProgressLine
 from hybridcert.cli.rules import option_name
 from hybridcert.cli.summary import print_summary
-from hybridcert.datasets.tables import Table
+from hybridcert.experiments.config_paths import locate
 from hybridcert.experiments.execution import Execution
 from hybridcert.experiments.identity import check_same_sweep
 from hybridcert.experiments.run_directory import (
@@ -29,9 +29,8 @@ from hybridcert.experiments.run_directory import (
     together,
 )
 from hybridcert.experiments.run_files import write_sweep_index
-from hybridcert.experiments.runs import Run, do_run, load
+from hybridcert.experiments.runs import Data, Run, do_run, load
 from hybridcert.experiments.sweep import SweepRun, expand
-from hybridcert.experiments.text import Texts
 from hybridcert.reports.write import write_report, write_sweep_report
 
 
@@ -102,7 +101,9 @@ def run_job(job: Job, *, as_json: bool) -> None:
     Interrupted
         With what is kept and how to continue.
     """
-    _locate_data(job.raw, job.source, job.data)
+    locate(job.raw, job.source.parent)
+    if job.data is not None and isinstance(job.raw.get("data"), dict):
+        job.raw["data"]["path"] = str(job.data.resolve())
     runs = expand(job.raw, source=str(job.source))
     target = job.place()
     if job.mlflow is not None:
@@ -151,9 +152,9 @@ def _do_all(job: Job, runs: list[SweepRun], target: Path) -> None:
                     write_sweep_report(target, hidden)
 
 
-def _load_all(runs: list[SweepRun]) -> dict[str, Table | Texts]:
+def _load_all(runs: list[SweepRun]) -> dict[str, Data]:
     """Return the data of every run by its section of the configuration."""
-    tables: dict[str, Table | Texts] = {}
+    tables: dict[str, Data] = {}
     for run in runs:
         section = run.config.data.model_dump_json()
         if section not in tables:
@@ -183,14 +184,3 @@ def _log(directories: list[Path], uri: str) -> None:
         run = log_run(directory, uri)
         if run is not None:
             sys.stderr.write(f"logged to MLflow: run {run}\n")
-
-
-def _locate_data(raw: dict[str, Any], source: Path, data: Path | None) -> None:
-    """Put ``--data`` in place of the configured path; other paths are relative to the configuration."""
-    section = raw.get("data")
-    if not isinstance(section, dict):
-        return
-    if data is not None:
-        section["path"] = str(data.resolve())
-    elif isinstance(section.get("path"), str):
-        section["path"] = str((source.parent / section["path"]).resolve())

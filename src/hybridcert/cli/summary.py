@@ -178,6 +178,7 @@ def _record(found: RunData | SweepData) -> dict[str, Any]:
         "target": None if target is None else {"d": target.d, "eps": target.eps, "met": target.met},
         "constant_right": None if counts.constant is None else counts.constant[1],
         "certified": points,
+        "tables": [dict(extra) for extra in found.extras],
         "unsound_naive_product": None
         if found.rank is not None
         else {

@@ -1,4 +1,4 @@
-"""The configuration of a run: a table or texts, and one clear line where it is wrong."""
+"""The configuration of a run: a table, texts or pairs, and one clear line where it is wrong."""
 
 from __future__ import annotations
 
@@ -11,15 +11,21 @@ import pydantic
 from hybridcert.errors import ConfigError
 from hybridcert.experiments.config_fields import Section
 from hybridcert.experiments.config_files import read_mapping as read_mapping
+from hybridcert.experiments.config_pairs import PairsConfig, is_pairs
 from hybridcert.experiments.config_tabular import TabularConfig
 from hybridcert.experiments.config_text import TextConfig
 
-Config = TabularConfig | TextConfig
+Config = TabularConfig | TextConfig | PairsConfig
 """What `certify` can run."""
 
 
 def kind_of(raw: Mapping[str, Any]) -> type[Config]:
-    """Return the kind of configuration that a mapping is meant to be: texts are named under data or noise."""
+    """Return the kind of configuration that a mapping is meant to be.
+
+    Pairs have a guard as their model, a canvas or a region; texts are named under data or noise.
+    """
+    if is_pairs(raw):
+        return PairsConfig
     sections = (raw.get("data"), raw.get("noise"))
     texts = any(isinstance(section, dict) and "text" in section for section in sections)
     return TextConfig if texts else TabularConfig

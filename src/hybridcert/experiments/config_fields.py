@@ -30,6 +30,7 @@ def _ranged(read: Callable[[Any], Any], accepts: Callable[[Any], bool], allowed:
 
 Rate = Annotated[float, _ranged(float, lambda v: 0.0 < v <= 1.0, "in (0, 1]")]
 Open = Annotated[float, _ranged(float, lambda v: 0.0 < v < 1.0, "in (0, 1)")]
+Share = Annotated[float, _ranged(float, lambda v: 0.0 <= v <= 1.0, "in [0, 1]")]
 Positive = Annotated[float, _ranged(float, lambda v: 0.0 < v < math.inf, "a finite number > 0")]
 LogRatio = Annotated[float, _ranged(float, lambda v: -700.0 <= v <= 700.0, "in [-700, 700]")]
 Distance = Annotated[float, _ranged(float, lambda v: 0.0 <= v < math.inf, "a finite number >= 0")]

@@ -57,10 +57,16 @@ class Execution:
         """How often a block is drawn."""
         return Retries(self.attempts)
 
-    def executor_for(self, copies: int, *, cheap: bool) -> Executor:
+    def executor_for(self, copies: int, *, cheap: bool, task: int = TASK) -> Executor:
         """Return an executor for at most so many copies; it has no more workers than there are tasks.
 
-        ``cheap`` says that the model is evaluated on codes.
+        Parameters
+        ----------
+        copies : int
+        cheap : bool
+            Whether the model is evaluated on codes.
+        task : int
+            Copies in a task at most.
         """
         match self.executor:
             case "serial":
@@ -74,15 +80,18 @@ class Execution:
                     num_gpus=self.num_gpus,
                     timeout=self.timeout,
                 )
-            case None if self._nothing_asked and copies <= (FEW_CHEAP_COPIES if cheap else FEW_COPIES):
+            case None if not self.is_asked and copies <= (FEW_CHEAP_COPIES if cheap else FEW_COPIES):
                 return Serial()
-        tasks = -(-copies // TASK)
+        tasks = -(-copies // task)
         workers = min(available_cores() if self.workers is None else self.workers, max(1, tasks))
         return Processes(workers=workers, num_gpus=int(self.num_gpus), timeout=self.timeout)
 
     @property
-    def _nothing_asked(self) -> bool:
-        return self.workers is None and self.timeout is None and not self.num_gpus
+    def is_asked(self) -> bool:
+        """Whether something asks for processes: an executor, workers, a time limit or GPUs."""
+        return not (
+            self.executor is None and self.workers is None and self.timeout is None and not self.num_gpus
+        )
 
 
 def describe_executor(executor: Executor) -> dict[str, Any]:

@@ -8,11 +8,11 @@ import sqlite3
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from hybridcert.datasets.tables import Table
 from hybridcert.errors import DataError
 from hybridcert.experiments.config import Config, read_mapping
+from hybridcert.experiments.config_paths import without_places
 from hybridcert.experiments.run_directory import COMPLETE, CONFIG_FILE
 from hybridcert.sampling.store_file import explained, is_store
 from hybridcert.sampling.store_identity import check_same, flatten
@@ -20,22 +20,29 @@ from hybridcert.sampling.store_identity import check_same, flatten
 _PACKAGES = ("hybridcert", "numpy")
 
 
-def run_identity(config: Config, table: Table, *, rows: int) -> dict[str, Any]:
+class Digested(Protocol):
+    """Data that are known by their content."""
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the content, in hexadecimal."""
+
+
+def run_identity(config: Config, data: Digested, *, rows: int) -> dict[str, Any]:
     """Return what the counts of a run depend on, all but the trained model.
 
-    That is the configuration without its report and without the place of the data, the data's content, the
+    That is the configuration without its report and without places and deliveries, the data's content, the
     number of rows to certify, and the packages that draw the noise. Workers play no part.
 
     Parameters
     ----------
-    table : Table
+    data : Digested
         All the data.
     rows : int
         How many test rows are certified.
     """
     return {
         "configuration": _what_counts(config.resolved()),
-        "data": {"sha256": table.digest()},
+        "data": {"sha256": data.digest()},
         "rows": rows,
         "packages": {package: version(package) for package in _PACKAGES},
     }
@@ -98,8 +105,5 @@ def check_same_sweep(config: Path, raw: Mapping[str, Any]) -> None:
 
 
 def _what_counts(configuration: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a configuration without its report and without the place of the data."""
-    kept = {key: value for key, value in configuration.items() if key != "report"}
-    if isinstance(kept.get("data"), Mapping):
-        kept["data"] = {key: value for key, value in kept["data"].items() if key != "path"}
-    return kept
+    """Return a configuration without its report, and without where the data and the model are."""
+    return without_places({key: value for key, value in configuration.items() if key != "report"})

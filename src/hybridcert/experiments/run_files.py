@@ -17,6 +17,7 @@ import numpy.typing as npt
 from hybridcert.certification import CertificationRun
 from hybridcert.datasets.tables import Table
 from hybridcert.documents.issue import FILE_NAME, write_certificates
+from hybridcert.experiments.pairs_data import GuardPairs
 from hybridcert.experiments.run_directory import COMPLETE, SWEEP_COMPLETE, write_config
 from hybridcert.experiments.sweep import SweepRun
 
@@ -93,6 +94,18 @@ def describe_data(table: Table, *, train: Table, test: Table) -> dict[str, Any]:
         "rows": len(table.X),
         "training_rows": len(train.X),
         "certified_rows": len(test.X),
+    }
+
+
+def describe_pairs(pairs: GuardPairs, *, chosen: GuardPairs) -> dict[str, Any]:
+    """Where the pairs came from, their digest, and how many were certified and counted as benign."""
+    flagged = int(chosen.flagged.sum())
+    return {
+        "source": pairs.pairs.source,
+        "sha256": pairs.digest(),
+        "rows": len(pairs),
+        "certified_rows": flagged,
+        "false_alarm_rows": len(chosen) - flagged,
     }
 
 

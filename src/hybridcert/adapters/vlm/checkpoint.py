@@ -121,12 +121,17 @@ class Checkpoint:
             return transformers.AutoConfig.from_pretrained(self.folder())
 
     def torch_device(self) -> Any:
-        """Return the device that the model goes to."""
+        """Return the device that the model goes to; raise ParameterError for a name that torch refuses."""
         import torch
 
         if self.device == "auto":
             return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        return torch.device(self.device)
+        try:
+            return torch.device(self.device)
+        except RuntimeError as error:
+            raise ParameterError(
+                f'device must be "auto" or a device of torch, such as cpu or cuda:1, got {self.device!r}'
+            ) from error
 
     def model(self) -> Any:
         """Return the model, on its device, ready to answer.
