@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+# PyTorch for the tests: the CPU build suffices, and is asked for by this version alone where an index has one.
 TORCH  ?= torch==2.13.0
 export OMP_NUM_THREADS ?= 1
 

@@ -676,7 +676,7 @@ def test_an_alphabet_that_cannot_spell_is_refused() -> None:
 
 
 def test_a_policy_that_begins_the_answer_is_refused() -> None:
-    with pytest.raises(ParameterError, match="policy must not hold {answer}: an endpoint takes no answer"):
+    with pytest.raises(ParameterError, match=r"policy must not hold \{answer\}: an endpoint takes no answer"):
         guard("http://localhost/v1", policy="{text} {suffix} {image} {answer} I say")
 
 

@@ -77,9 +77,7 @@ class Policy:
     def check_asks_only(self) -> None:
         """Raise ParameterError where the policy begins the answer: a model behind an endpoint begins it."""
         if ANSWER in self.text:
-            raise ParameterError(
-                f"policy must not hold {ANSWER}: an endpoint takes no answer that is begun"
-            )
+            raise ParameterError(f"policy must not hold {ANSWER}: an endpoint takes no answer that is begun")
 
     def filled(self, values: Mapping[str, str]) -> list[str]:
         """Return the pieces of the text in their order, texts in their places; the image stays a placeholder.
