@@ -227,10 +227,10 @@ def prepared(
     classifier: VisionLanguageClassifier, copies: Copies
 ) -> Iterator[tuple[Any, Any, dict[str, Any]]]:
     """Whole prompts, padded, with pixel values: what a forward pass takes."""
-    loaded, fixed = classifier._loaded, classifier._fixed(copies.inputs, copies.row)
+    loaded, fixed = classifier._loaded, classifier._prompts.fixed(copies.inputs, copies.row)
     symbols = copies.drawn("suffix")
     for start, images in classifier._images(copies):
-        rows = [classifier._row(fixed, s) for s in symbols[start : start + len(images)]]
+        rows = [classifier._prompts.whole(fixed, s) for s in symbols[start : start + len(images)]]
         yield (*loaded.network._padded(rows), loaded.pixels(images))
 
 
@@ -240,7 +240,7 @@ def loop(setting: Setting, arguments: argparse.Namespace) -> None:
     classifier.load()
     loaded = classifier._loaded
     processor = classifier.checkpoint.image_processor()
-    fixed = classifier._fixed(copies.inputs, copies.row)
+    fixed = classifier._prompts.fixed(copies.inputs, copies.row)
     canvas = classifier.canvas
     model = loaded.network.model
 
@@ -251,7 +251,7 @@ def loop(setting: Setting, arguments: argparse.Namespace) -> None:
             for start in range(0, copies.count, arguments.batch):
                 part = range(start, min(start + arguments.batch, copies.count))
                 found = [processor(images=as_pil(images[i]), return_tensors="pt") for i in part]
-                rows = [classifier._row(fixed, suffixes[i]) for i in part]
+                rows = [classifier._prompts.whole(fixed, suffixes[i]) for i in part]
                 ids, mask = loaded.network._padded(rows)
                 pixels = {
                     "pixel_values": torch.cat([one["pixel_values"] for one in found]).to(

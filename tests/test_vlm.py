@@ -104,10 +104,10 @@ def test_batches_with_a_shared_policy_answer_as_single_forward_passes_do(slots, 
     copies = copies_of(slots, inputs, row=1, count=20)
     suffixes, images = copies.drawn("suffix"), copies.drawn("image")
     network = slots._loaded.network
-    fixed = slots._fixed(inputs, 1)
+    fixed = slots._prompts.fixed(inputs, 1)
     pixels = slots._loaded.pixels(torch.from_numpy(CANVAS.planes(images)))
     with torch.inference_mode():
-        rows = [slots._behind_head(slots._row(fixed, suffix)) for suffix in suffixes]
+        rows = [slots._prompts.behind_head(slots._prompts.whole(fixed, suffix)) for suffix in suffixes]
         logits = network.last_logits(rows, pixels, slots._loaded.head)
     for row in range(20):
         spelled = slots._alphabet.spell(suffixes[row])
@@ -122,16 +122,16 @@ def test_endings_that_share_a_beginning_answer_as_single_forward_passes_do(slots
     images, loaded = copies.drawn("image"), slots._loaded
     from hybridcert.adapters.vlm.suffix_tree import packed
 
-    place, values = loaded.layout.place("suffix"), slots._values(slots._fixed(inputs, 0))
-    tail = np.array(loaded.layout.filled(values, start=place + 1))
+    prompts = slots._prompts
+    fixed = prompts.fixed(inputs, 0)
     with torch.inference_mode():
         beginnings = loaded.network.beginnings(
-            slots._behind_head(loaded.layout.filled(values, stop=place)),
+            prompts.behind_head(prompts.before_suffix(fixed)),
             loaded.pixels(torch.from_numpy(CANVAS.planes(images))),
             loaded.head,
             12,
         )
-        endings = packed(slots._alphabet.token_table()[variants], owner, tail)
+        endings = packed(slots._alphabet.token_table()[variants], owner, prompts.behind_suffix(fixed))
         logits = loaded.network.ending_logits(beginnings, np.arange(12), endings)
     assert len(variants) > 40
     for number, variant in enumerate(variants):

@@ -40,15 +40,15 @@ def classifier(request, tmp_path_factory) -> VisionLanguageClassifier:
 
 def test_batches_answer_as_single_forward_passes_do(classifier):
     inputs = classifier.encode(X)
-    loaded, fixed = classifier._loaded, classifier._fixed(inputs, 0)
+    loaded, fixed = classifier._loaded, classifier._prompts.fixed(inputs, 0)
     noise = SmoothingNoise(NOISE, classifier.surfaces())
     key = RowStreams(0).keys(inputs)[0]
     drawn = noise.draw(inputs, 0, 8, key, stage=Stage.ESTIMATE, block=0)
     images = torch.from_numpy(classifier.canvas.planes(drawn["image"]))
-    rows = [classifier._row(fixed, suffix) for suffix in drawn["suffix"]]
+    rows = [classifier._prompts.whole(fixed, suffix) for suffix in drawn["suffix"]]
     assert len({len(row) for row in rows}) > 1
     with torch.inference_mode():
-        behind = [classifier._behind_head(row) for row in rows]
+        behind = [classifier._prompts.behind_head(row) for row in rows]
         together = loaded.network.last_logits(behind, loaded.pixels(images), loaded.head)
         for number, row in enumerate(rows):
             ids = torch.tensor([row])

@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from hybridcert.certificate.ranges import check_count
 from hybridcert.errors import ModelError
-from hybridcert.sampling.classifier import Batch, Classifier, DrawingClassifier, Loadable
-from hybridcert.sampling.copies import Copies
+from hybridcert.sampling.classifier import Batch, Classifier, Loadable
+from hybridcert.sampling.copies import Copies, DrawingClassifier
 from hybridcert.sampling.noise import SmoothingNoise
 from hybridcert.sampling.streams import Stage
 

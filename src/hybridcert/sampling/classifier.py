@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from hybridcert.errors import ParameterError
 from hybridcert.threats import Surface
-
-if TYPE_CHECKING:
-    from hybridcert.sampling.copies import Copies
 
 Batch = Mapping[str, npt.NDArray[Any]]
 """Modality name → array with one row per (copy of an) input: int64 codes or float64 values."""
@@ -48,40 +45,6 @@ class Classifier(Protocol):
 
     def predict_encoded(self, batch: Batch) -> npt.NDArray[np.intp]:
         """Return the index into `classes_` for every row, shape (rows,)."""
-
-
-@runtime_checkable
-class DrawingClassifier(Protocol):
-    """A classifier that draws the copies it is asked about: portion by portion, or where it computes.
-
-    For inputs that are large, such as images. Everything else that `Classifier` asks for holds.
-    """
-
-    def predict_copies(self, copies: Copies) -> npt.NDArray[np.intp]:
-        """Return the index into ``classes_`` for every copy, shape (copies.count,)."""
-
-
-@runtime_checkable
-class VariantClassifier(Protocol):
-    """A classifier that answers about several variants of one modality of a copy for little more than one.
-
-    For models that read the varying modality last, and can go on from what they made of all before it.
-    """
-
-    def predict_variants(
-        self, copies: Copies, modality: str, variants: npt.NDArray[np.int64], owner: npt.NDArray[np.intp]
-    ) -> npt.NDArray[np.intp]:
-        """Return the index into ``classes_`` for every variant, shape (variants,).
-
-        Parameters
-        ----------
-        copies : Copies
-        modality : str
-        variants : (variants, positions) int64
-            What stands in that modality in place of what ``copies`` would draw.
-        owner : (variants,) int, ascending
-            The copy whose other modalities go with each variant; every copy has at least one.
-        """
 
 
 @runtime_checkable

@@ -1,12 +1,13 @@
-"""Noisy copies of one input, drawn when they are asked for: whole, in portions, or elsewhere from a seed."""
+"""Noisy copies of one input, drawn when they are asked for, and classifiers that ask for them."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 import numpy.typing as npt
 
 from hybridcert.kernels.gaussian import GaussianNoise
@@ -82,3 +83,37 @@ class Copies:
         what = (int(self.stage), self.block, name, portion)
         digest = hashlib.blake2b(repr(what).encode(), digest_size=8, key=self.key, person=b"elsewhere")
         return int.from_bytes(digest.digest(), "little") >> 1
+
+
+@runtime_checkable
+class DrawingClassifier(Protocol):
+    """A classifier that draws the copies it is asked about: portion by portion, or where it computes.
+
+    For inputs that are large, such as images. Everything else that `Classifier` asks for holds.
+    """
+
+    def predict_copies(self, copies: Copies) -> npt.NDArray[np.intp]:
+        """Return the index into ``classes_`` for every copy, shape (copies.count,)."""
+
+
+@runtime_checkable
+class VariantClassifier(Protocol):
+    """A classifier that answers about several variants of one modality of a copy for little more than one.
+
+    For models that read the varying modality last, and can go on from what they made of all before it.
+    """
+
+    def predict_variants(
+        self, copies: Copies, modality: str, variants: npt.NDArray[np.int64], owner: npt.NDArray[np.intp]
+    ) -> npt.NDArray[np.intp]:
+        """Return the index into ``classes_`` for every variant, shape (variants,).
+
+        Parameters
+        ----------
+        copies : Copies
+        modality : str
+        variants : (variants, positions) int64
+            What stands in that modality in place of what ``copies`` would draw.
+        owner : (variants,) int, ascending
+            The copy whose other modalities go with each variant; every copy has at least one.
+        """

@@ -19,8 +19,8 @@ from hybridcert.errors import ParameterError
 from hybridcert.kernels.fields import FieldReplacement
 from hybridcert.kernels.positions import PositionKernel
 from hybridcert.sampling.blocks import checked_answers
-from hybridcert.sampling.classifier import Batch, Classifier, Loadable, VariantClassifier
-from hybridcert.sampling.copies import Copies
+from hybridcert.sampling.classifier import Batch, Classifier, Loadable
+from hybridcert.sampling.copies import Copies, VariantClassifier
 from hybridcert.sampling.noise import Kernel, SmoothingNoise
 from hybridcert.threats import DiscreteSurface, Surface
 

@@ -29,8 +29,9 @@ from hybridcert.adapters.vlm.checkpoint import Checkpoint
 from hybridcert.adapters.vlm.image_noise import PORTION, noisy_images
 from hybridcert.adapters.vlm.label_tokens import CLASSES, LabelTokens, parsed
 from hybridcert.adapters.vlm.loaded import Loaded
+from hybridcert.adapters.vlm.prompt_rows import PromptRows
 from hybridcert.adapters.vlm.suffix_tree import packed
-from hybridcert.adapters.vlm.token_alphabet import TokenAlphabet, tokenized
+from hybridcert.adapters.vlm.token_alphabet import TokenAlphabet
 from hybridcert.certificate.ranges import check_count
 from hybridcert.errors import DataError, ParameterError
 from hybridcert.sampling.classifier import Batch, Loadable
@@ -177,7 +178,7 @@ class VisionLanguageClassifier:
         window = self._loaded.window
         for row, name in enumerate(names):
             if isinstance(self.region, SuffixSlots):
-                ids = self._prompt_ids(as_text(arrays[PROMPT][row]), name)
+                ids = self._prompts.of_text(as_text(arrays[PROMPT][row]), name)
                 most = len(ids) + self.region.slots
             else:
                 most = int((arrays[TEXT][row] >= 0).sum())
@@ -208,19 +209,19 @@ class VisionLanguageClassifier:
             part = slice(start, min(start + self.batch_size, rows))
             values = np.array(batch[IMAGE][part], dtype=np.float64)
             images = torch.from_numpy(self.canvas.planes(values)).to(self._loaded.network.device)
-            prompts = [self._fixed(batch, row) for row in range(part.start, part.stop)]
-            symbols = batch[self._modality][part]
-            lines = [self._row(p, s) for p, s in zip(prompts, symbols, strict=True)]
+            prompts = [self._prompts.fixed(batch, row) for row in range(part.start, part.stop)]
+            symbols = batch[self._prompts.modality][part]
+            lines = [self._prompts.whole(p, s) for p, s in zip(prompts, symbols, strict=True)]
             found.append(self._verdicts(lines, images))
         return np.concatenate(found) if found else np.empty(0, dtype=np.intp)
 
     def predict_copies(self, copies: Copies) -> Answers:
         """Return an index into ``classes_`` for every copy, batch by batch."""
-        fixed = self._fixed(copies.inputs, copies.row)
-        symbols = copies.drawn(self._modality)
+        fixed = self._prompts.fixed(copies.inputs, copies.row)
+        symbols = copies.drawn(self._prompts.modality)
         found = []
         for start, images in self._images(copies):
-            rows = [self._row(fixed, s) for s in symbols[start : start + len(images)]]
+            rows = [self._prompts.whole(fixed, s) for s in symbols[start : start + len(images)]]
             found.append(self._verdicts(rows, images))
         return np.concatenate(found)
 
@@ -232,7 +233,7 @@ class VisionLanguageClassifier:
         Where the suffix is the last thing that varies in the prompt, everything before is computed once for
         each copy, and the suffixes of a copy share what they have in common.
         """
-        fixed = self._fixed(copies.inputs, copies.row)
+        fixed = self._prompts.fixed(copies.inputs, copies.row)
         found = []
         for start, images in self._images(copies):
             low, high = np.searchsorted(owner, [start, start + len(images)])
@@ -274,7 +275,7 @@ class VisionLanguageClassifier:
                 written = loaded.network.generated(rows, pixels, tokens=self.answer_tokens)
                 answers = loaded.tokenizer.batch_decode(written, skip_special_tokens=True)
                 return np.array([parsed(answer) for answer in answers], dtype=np.intp)
-            behind = [self._behind_head(row) for row in rows]
+            behind = [self._prompts.behind_head(row) for row in rows]
             logits = loaded.network.last_logits(behind, pixels, loaded.head)
             return _indices(self._labels.verdicts(logits))
 
@@ -289,14 +290,12 @@ class VisionLanguageClassifier:
         import torch
 
         loaded = self._loaded
-        place = loaded.layout.place(SUFFIX)
-        values = self._values(fixed)
-        tail = np.array(loaded.layout.filled(values, start=place + 1), dtype=np.int64)
+        tail = self._prompts.behind_suffix(fixed)
         tokens = self._alphabet.token_table()[variants]
         found = np.empty(len(owner), dtype=np.intp)
         with torch.inference_mode():
             pixels = loaded.pixels(images if self.front is None else self.front(images))
-            start = self._behind_head(loaded.layout.filled(values, stop=place))
+            start = self._prompts.behind_head(self._prompts.before_suffix(fixed))
             beginnings = loaded.network.beginnings(start, pixels, loaded.head, len(images))
             for group in _groups(np.bincount(owner, minlength=len(images))):
                 mine = np.flatnonzero(np.isin(owner, group))
@@ -317,7 +316,7 @@ class VisionLanguageClassifier:
         found = []
         for start in range(0, len(owner), self.batch_size):
             part = slice(start, start + self.batch_size)
-            rows = [self._row(fixed, symbols) for symbols in variants[part]]
+            rows = [self._prompts.whole(fixed, symbols) for symbols in variants[part]]
             found.append(self._verdicts(rows, images[owner[part].tolist()]))
         return np.concatenate(found)
 
@@ -334,41 +333,7 @@ class VisionLanguageClassifier:
             yield start, images
             start += len(images)
 
-    # prompts ------------------------------------------------------------------------------------------
-
-    def _fixed(self, batch: Batch, row: int) -> list[int]:
-        """Return the tokens of the prompt of a row where it has no noise."""
-        if not isinstance(self.region, SuffixSlots):
-            return []
-        return self._prompt_ids(as_text(batch[PROMPT][row]), row)
-
-    def _row(self, fixed: list[int], symbols: npt.NDArray[np.int64]) -> list[int]:
-        """Return the tokens of a prompt with these symbols in play."""
-        values = self._values(fixed)
-        values[SUFFIX if self._modality == SUFFIX else TEXT] = self._alphabet.tokens(symbols).tolist()
-        return self._loaded.layout.filled(values)
-
-    def _values(self, fixed: list[int]) -> dict[str, list[int]]:
-        loaded = self._loaded
-        return {IMAGE: [loaded.image_token] * loaded.image_tokens, TEXT: fixed}
-
-    def _behind_head(self, ids: Sequence[int]) -> Sequence[int]:
-        """Return what has to be computed: without the beginning, where keys and values of that are kept."""
-        return ids[len(self._loaded.layout.pieces[0]) :] if self._loaded.head else ids
-
-    def _prompt_ids(self, text: str, name: Any) -> list[int]:
-        ids = tokenized(self._loaded.tokenizer, text)
-        for token in ids:
-            if token in self._loaded.forbidden:
-                shown = self._loaded.tokenizer.convert_ids_to_tokens(token)
-                raise DataError(f"row {name!r}: prompts must not hold control tokens, got {shown!r}")
-        return ids
-
     # parts that are made when they are needed ---------------------------------------------------------
-
-    @property
-    def _modality(self) -> str:
-        return SUFFIX if isinstance(self.region, SuffixSlots) else TEXT
 
     @functools.cached_property
     def inputs(self) -> ImageTextInputs:
@@ -380,6 +345,10 @@ class VisionLanguageClassifier:
         return TokenAlphabet(self._loaded.tokenizer, tokens=self.tokens, mask=self.mask)
 
     @functools.cached_property
+    def _prompts(self) -> PromptRows:
+        return PromptRows(self._loaded, self.region, self._alphabet)
+
+    @functools.cached_property
     def _labels(self) -> LabelTokens:
         return LabelTokens.of(self._loaded.tokenizer, least_mass=self.least_mass)
 
@@ -389,7 +358,8 @@ class VisionLanguageClassifier:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the description: parameters and the digest of the checkpoint, nothing that was loaded."""
-        return {k: v for k, v in vars(self).items() if k not in ("inputs", "_alphabet", "_labels", "_loaded")}
+        made = ("inputs", "_alphabet", "_labels", "_loaded", "_prompts")
+        return {name: value for name, value in vars(self).items() if name not in made}
 
 
 def _indices(verdicts: torch.Tensor) -> Answers:

@@ -1,0 +1,66 @@
+"""The token ids of one prompt: what is fixed in it, and what noise put into its slots or its text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hybridcert.adapters.image_text import IMAGE, PROMPT, SUFFIX, TEXT, Region, SuffixSlots, as_text
+from hybridcert.adapters.vlm.loaded import Loaded
+from hybridcert.adapters.vlm.token_alphabet import TokenAlphabet, tokenized
+from hybridcert.errors import DataError
+from hybridcert.sampling.classifier import Batch
+
+
+class PromptRows:
+    """Puts policy, image placeholders, prompt and suffix together.
+
+    Parameters
+    ----------
+    loaded : Loaded
+    region : SuffixSlots or WholePrompt
+    alphabet : TokenAlphabet
+    """
+
+    def __init__(self, loaded: Loaded, region: Region, alphabet: TokenAlphabet) -> None:
+        self._loaded = loaded
+        self._alphabet = alphabet
+        self.modality = SUFFIX if isinstance(region, SuffixSlots) else TEXT
+
+    def fixed(self, batch: Batch, row: int) -> list[int]:
+        """Return the tokens of the prompt of a row; none where the prompt is what has noise."""
+        return self.of_text(as_text(batch[PROMPT][row]), row) if self.modality == SUFFIX else []
+
+    def whole(self, fixed: list[int], symbols: npt.NDArray[np.int64]) -> list[int]:
+        """Return the tokens of a prompt with these symbols in play."""
+        values = self._values(fixed)
+        values[self.modality] = self._alphabet.tokens(symbols).tolist()
+        return self._loaded.layout.filled(values)
+
+    def before_suffix(self, fixed: list[int]) -> list[int]:
+        """Return the tokens before the slots."""
+        return self._loaded.layout.filled(self._values(fixed), stop=self._loaded.layout.place(SUFFIX))
+
+    def behind_suffix(self, fixed: list[int]) -> npt.NDArray[np.int64]:
+        """Return the tokens behind the slots."""
+        start = self._loaded.layout.place(SUFFIX) + 1
+        return np.array(self._loaded.layout.filled(self._values(fixed), start=start), dtype=np.int64)
+
+    def behind_head(self, ids: Sequence[int]) -> Sequence[int]:
+        """Return what has to be computed: without the beginning, where keys and values of that are kept."""
+        return ids[len(self._loaded.layout.pieces[0]) :] if self._loaded.head else ids
+
+    def of_text(self, text: str, name: Any) -> list[int]:
+        """Return the tokens of a prompt; raise DataError, naming the row, for one that controls the model."""
+        ids = tokenized(self._loaded.tokenizer, text)
+        for token in ids:
+            if token in self._loaded.forbidden:
+                shown = self._loaded.tokenizer.convert_ids_to_tokens(token)
+                raise DataError(f"row {name!r}: prompts must not hold control tokens, got {shown!r}")
+        return ids
+
+    def _values(self, fixed: list[int]) -> dict[str, list[int]]:
+        return {IMAGE: [self._loaded.image_token] * self._loaded.image_tokens, TEXT: fixed}
