@@ -11,7 +11,8 @@ import typer
 
 from hybridcert.cli import options
 from hybridcert.cli.console import print_json, results
-from hybridcert.cli.interrupts import held
+from hybridcert.cli.interrupts import Interrupted, held
+from hybridcert.cli.kept import kept_in
 from hybridcert.cli.rules import read_value
 from hybridcert.errors import ParameterError
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from hybridcert.adapters.canvas import Canvas
     from hybridcert.adapters.image_text import Region
     from hybridcert.datasets.image_text import ImageTextPairs
-    from hybridcert.experiments.interaction import InteractionResult
+    from hybridcert.experiments.interaction_result import InteractionResult
     from hybridcert.sampling.classifier import Classifier
 
 EXAMPLE = (
@@ -53,7 +54,9 @@ def command(
             help="Folder of a Hugging Face vision-language checkpoint, a hub name, or tiny-guard.",
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write; it must not exist.")],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="Folder to write; it must not exist or be empty.")
+    ],
     canvas: Annotated[
         str,
         typer.Option("--canvas", metavar="WxH", help="Pixels of the images that noise is added to: 64x64."),
@@ -95,6 +98,9 @@ def command(
         str | None,
         _option("--scenarios", "a,b", "mm-safetybench: scenarios to take. Default: all.", _DATA),
     ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue in --out with the answers that it has.")
+    ] = False,
     as_json: options.Json = False,
 ) -> None:
     """Keep image-text pairs that are unsafe only because of what text and image say together.
@@ -109,14 +115,13 @@ def command(
     with held():
         from hybridcert.adapters.image_text import SUFFIX, TEXT, SuffixSlots, WholePrompt
         from hybridcert.cli.progress import ProgressLine
-        from hybridcert.experiments.interaction import filter_interaction
-        from hybridcert.experiments.interaction_result import write_interaction
-        from hybridcert.experiments.run_directory import check_vacant, staged
+        from hybridcert.experiments.interaction_run import Filtering, run_filter
+        from hybridcert.experiments.run_directory import check_resumable, check_vacant
         from hybridcert.kernels.deletion import RandomDeletion
         from hybridcert.kernels.gaussian import GaussianNoise
         from hybridcert.kernels.uniform import UniformReplacement
         from hybridcert.smoothing import SmoothedClassifier
-    check_vacant(out)
+    (check_resumable if resume else check_vacant)(out)
     if (slots is None) == (max_length is None):
         raise ParameterError("give exactly one of --slots and --max-length, each an integer >= 1")
     size = _canvas(canvas)
@@ -128,18 +133,20 @@ def command(
         region, noise[TEXT] = WholePrompt(_whole("--max-length", max_length)), RandomDeletion(values["beta"])
     pairs = _read(data, layout, images=images, split=split, variant=variant, scenarios=scenarios)
     smoothed = SmoothedClassifier(_classifier(model, size, region), noise=noise)
-    with staged(out) as scratch, ProgressLine() as progress:
-        found = filter_interaction(
-            smoothed,
-            pairs,
-            blank=size.blank(),
-            samples=values["samples"],
-            alpha=values["alpha"],
-            threshold=values["threshold"],
-            seed=seed,
-            progress=progress,
-        )
-        write_interaction(found, scratch)
+    asked = Filtering(
+        smoothed,
+        pairs,
+        canvas=size,
+        samples=values["samples"],
+        alpha=values["alpha"],
+        threshold=values["threshold"],
+        seed=seed,
+    )
+    try:
+        with ProgressLine() as progress:
+            found = run_filter(asked, out, resume=resume, progress=progress)
+    except KeyboardInterrupt:
+        raise Interrupted(kept_in(out)) from None
     print_interaction(found, out, as_json=as_json)
 
 

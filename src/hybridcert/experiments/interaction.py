@@ -21,6 +21,7 @@ from hybridcert.experiments.interaction_result import Step as Step
 from hybridcert.sampling.classifier import class_index
 from hybridcert.sampling.engine import Retries
 from hybridcert.sampling.executors.executor import Executor
+from hybridcert.sampling.store import RunStore
 from hybridcert.smoothing import SmoothedClassifier
 
 Report = Callable[[str, int, int], None]
@@ -41,6 +42,7 @@ def filter_interaction(
     batch: int = 64,
     executor: Executor | None = None,
     retries: Retries | None = None,
+    store: RunStore | None = None,
     progress: Report | None = None,
 ) -> InteractionResult:
     """Keep the pairs that a classifier calls unsafe only because of what text and image say together.
@@ -71,8 +73,8 @@ def filter_interaction(
         Labels; all other answers, such as one for "unreadable", count against the pair.
     batch : int >= 1
         Examples that are encoded together; limits memory and changes no result.
-    executor, retries : optional
-        See `SmoothedClassifier.certify`.
+    executor, retries, store : optional
+        See `SmoothedClassifier.certify`; what the store holds is not asked again.
     progress : callable(what, done, total), optional
 
     Raises
@@ -94,7 +96,7 @@ def filter_interaction(
         class_index(smoothed.classes_, label)
     if not len(pairs):
         raise DataError(f"{pairs.source}: there are no pairs to filter")
-    asker = Asker(smoothed, blank=blank, safe=safe, seed=seed, executor=executor, retries=retries)
+    asker = Asker(smoothed, blank, safe, seed, executor=executor, retries=retries, store=store)
     report = progress if progress is not None else _silent
     clean = _clean(asker, pairs, batch, report)
     judged = [_judged(answers, safe=safe, unsafe=unsafe) for answers in clean]

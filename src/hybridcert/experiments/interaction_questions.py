@@ -13,6 +13,7 @@ from hybridcert.errors import DataError, ModelError
 from hybridcert.sampling.classifier import class_index
 from hybridcert.sampling.engine import Retries
 from hybridcert.sampling.executors.executor import Executor
+from hybridcert.sampling.store import RunStore
 from hybridcert.smoothing import SmoothedClassifier
 
 _QUESTIONS = 3
@@ -64,7 +65,7 @@ class Asker:
     safe : label
         Every other answer to a noisy copy is a hit.
     seed : int >= 0
-    executor, retries : optional
+    executor, retries, store : optional
     """
 
     smoothed: SmoothedClassifier
@@ -73,6 +74,7 @@ class Asker:
     seed: int
     executor: Executor | None = None
     retries: Retries | None = None
+    store: RunStore | None = None
 
     def clean(self, pairs: ImageTextPairs) -> list[Answers]:
         """Return the answers without noise; pairs that cannot be read are found by halving."""
@@ -84,7 +86,7 @@ class Asker:
             _QUESTIONS * pairs.ids,
         )
         try:
-            found = self.smoothed.ask(X, seed=self.seed, executor=self.executor, retries=self.retries)
+            found = self.smoothed.ask(X, **self._options())
         except ModelError as error:
             return [Answers((None,) * _QUESTIONS, (_line(error),) * _QUESTIONS)] * m
         except DataError as error:
@@ -111,11 +113,17 @@ class Asker:
         """Return what noise alone does to (no text, no image)."""
         return self._hits(_table([""], [self.blank], ("nothing",)), samples)[0]
 
+    def _options(self) -> dict[str, Any]:
+        return {
+            "seed": self.seed,
+            "executor": self.executor,
+            "retries": self.retries,
+            "store": self.store,
+        }
+
     def _hits(self, X: pd.DataFrame, samples: int) -> list[Half]:
         try:
-            found = self.smoothed.explore(
-                X, samples=samples, seed=self.seed, executor=self.executor, retries=self.retries
-            )
+            found = self.smoothed.explore(X, samples=samples, **self._options())
         except ModelError as error:
             return [Half(None, _line(error))] * len(X)
         safe = class_index(self.smoothed.classes_, self.safe)

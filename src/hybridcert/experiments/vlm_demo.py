@@ -9,10 +9,8 @@ copies. The guard ships with the package: no network.
 from __future__ import annotations
 
 import dataclasses
-import os
 import time
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -273,11 +271,6 @@ def _index(classifier: VisionLanguageClassifier, label: str) -> int:
     return class_index(classifier.classes_, label)
 
 
-def store_of(directory: Path | str | os.PathLike[str], settings: DemoSettings) -> RunStore:
-    """Open the store of a demo in its directory."""
-    identity = {
-        "demo": "vlm",
-        "settings": dataclasses.asdict(settings),
-        "model": guard(SuffixSlots(1)).sha256,
-    }
-    return RunStore.open(Path(directory) / "run.sqlite", identity=identity, resume=False)
+def identity_of(settings: DemoSettings) -> dict[str, Any]:
+    """Return what the counts of a demo depend on."""
+    return {"demo": "vlm", "settings": dataclasses.asdict(settings), "model": guard(SuffixSlots(1)).sha256}

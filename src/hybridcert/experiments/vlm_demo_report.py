@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,54 @@ from hybridcert.certificate.confidence import clopper_pearson_upper
 from hybridcert.certificate.deployment import cutoff_for
 from hybridcert.certificate.directed import format_exact
 from hybridcert.certification import CertificationRun
+from hybridcert.experiments.run_directory import going_on, together
 from hybridcert.experiments.run_files import describe_environment, write_run
-from hybridcert.experiments.vlm_demo import UNSAFE, DemoResult, SmoothedFilter
+from hybridcert.experiments.training import Report
+from hybridcert.experiments.vlm_demo import (
+    UNSAFE,
+    DemoResult,
+    DemoSettings,
+    SmoothedFilter,
+    identity_of,
+    run_demo,
+)
+from hybridcert.sampling.executors.executor import Executor
 
 ANYWHERE = "anywhere"
 """Folder of the run against insertions anywhere, inside that of the run in suffix slots."""
 
 _POINTS = ((0, 0.0), (0, 0.4), (2, 0.0), (2, 0.3), (3, 0.2), (4, 0.0), (4, 0.2), (6, 0.0), (8, 0.0), (8, 0.2))
+
+
+def do_demo(
+    settings: DemoSettings,
+    directory: Path,
+    *,
+    resume: bool,
+    executor: Executor,
+    finish: Callable[[Path], object],
+    report: Report | None = None,
+) -> None:
+    """Run the demo in a directory that keeps its counts, and write all files of both runs.
+
+    Parameters
+    ----------
+    resume : bool
+        Continue with the counts in the directory, if there are any.
+    finish : callable(directory)
+        Adds further files to each run directory before all appear in their place.
+    """
+    with going_on(directory, _config(settings), resume=resume) as opened:
+        store = opened.open_store(identity_of(settings))
+        found = run_demo(settings, store=store, executor=executor, report=report)
+        with together(directory) as hidden:
+            write_demo(hidden, found)
+            for run in (hidden / ANYWHERE, hidden):
+                finish(run)
+
+
+def _config(settings: DemoSettings) -> dict[str, Any]:
+    return {"demo": "vlm", "settings": dataclasses.asdict(settings), "report": {"eps": list(settings.eps)}}
 
 
 def write_demo(directory: Path, result: DemoResult) -> None:
@@ -81,12 +122,11 @@ def flagged(result: DemoResult) -> list[list[Any]]:
 def _write(
     directory: Path, result: DemoResult, run: CertificationRun, name: str, extras: Sequence[Mapping[str, Any]]
 ) -> None:
-    settings = dataclasses.asdict(result.settings)
     write_run(
         directory,
         run=run,
         target=np.full(len(run), UNSAFE),
-        config={"demo": "vlm", "settings": settings, "report": {"eps": list(result.settings.eps)}},
+        config=_config(result.settings),
         environment=describe_environment(
             title=f"vision-language guard (demo), unsafe pairs, {name}",
             seed=result.settings.seed,

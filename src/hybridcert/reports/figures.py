@@ -159,9 +159,7 @@ def _right_end(runs: Sequence[RunData]) -> float:
 
 def legend(axes: Axes, theme: Theme) -> None:
     """Add a legend in the colours of a theme."""
-    axes.legend(
-        frameon=False, labelcolor=theme.ink, fontsize=9, loc="upper left", bbox_to_anchor=(1.0, 1.0)
-    )
+    axes.legend(frameon=False, labelcolor=theme.ink, fontsize=9, loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
 
 def png(figure: Figure) -> bytes:
