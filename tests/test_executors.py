@@ -243,6 +243,18 @@ def test_workers_that_cannot_start_leave_the_work_to_one_that_can(tmp_path):
             keep_trying(session)
 
 
+def test_a_first_worker_that_dies_does_not_end_the_work_of_others(tmp_path):
+    """One of two processes is killed while both start; the other does everything."""
+    work = work_of(Accidents(diary=tmp_path))
+    tasks = tasks_of(work, ROWS)
+    with Processes(2).open(work) as session:
+        for task in tasks:
+            session.submit(task)
+        os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
+        found = {o.task.number: o for o in (session.next() for _ in tasks)}
+    assert_same(found, outcomes(Serial(), work_of(Sign()), tasks))
+
+
 def test_large_tasks_and_answers_do_not_wait_for_one_another():
     """Two megabytes each way, more than any pipe holds, with tasks in line."""
     work = dataclasses.replace(work_of(Sign()), tally=Wide())

@@ -19,12 +19,12 @@ from hybridcert.adapters.canvas import Canvas  # noqa: E402
 from hybridcert.adapters.image_text import SuffixSlots, WholePrompt  # noqa: E402
 from hybridcert.adapters.vlm.checkpoint import Checkpoint  # noqa: E402
 from hybridcert.adapters.vlm.classifier import VisionLanguageClassifier  # noqa: E402
-from hybridcert.adapters.vlm.image_noise import noisy_images  # noqa: E402
+from hybridcert.adapters.vlm.image_noise import drawn_there, noisy_images  # noqa: E402
 from hybridcert.adapters.vlm.label_tokens import LabelTokens, parsed  # noqa: E402
 from hybridcert.adapters.vlm.token_alphabet import TokenAlphabet  # noqa: E402
 from hybridcert.checkpoints import tiny_guard  # noqa: E402
 from hybridcert.datasets.digits_captions import PAD, VOCABULARY, decode, load_digit_captions  # noqa: E402
-from hybridcert.sampling.copies import Copies  # noqa: E402
+from hybridcert.sampling.copies import Copies, DrawingClassifier  # noqa: E402
 from hybridcert.sampling.noise import SmoothingNoise  # noqa: E402
 from hybridcert.sampling.slots import Completed  # noqa: E402
 from hybridcert.sampling.streams import RowStreams, Stage  # noqa: E402
@@ -161,13 +161,20 @@ def test_variants_answer_as_prompts_of_their_own(slots, pairs):
 # noise ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("on_device", [False, True])
-def test_noise_does_not_depend_on_how_many_images_are_drawn_at_once(slots, pairs, on_device):
+def drawn_by(copies, *, size, there):
+    """Batches of noisy images: drawn on the host, or as on a device."""
+    if not there:
+        return noisy_images(copies, CANVAS, size=size, device=torch.device("cpu"), on_device=False)
+    clean = torch.from_numpy(copies.clean("image"))
+    return (part.reshape(-1, 1, 8, 8) for part in drawn_there(copies, clean, copies.kernel("image"), size))
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_noise_does_not_depend_on_how_many_images_are_drawn_at_once(slots, pairs, there):
     copies = copies_of(slots, slots.encode(pairs), count=75)
 
     def all_of(size):
-        parts = noisy_images(copies, CANVAS, size=size, device=torch.device("cpu"), on_device=on_device)
-        parts = list(parts)
+        parts = list(drawn_by(copies, size=size, there=there))
         assert all(len(part) == size for part in parts[:-1])
         return torch.cat(parts)
 
@@ -183,12 +190,20 @@ def test_noise_drawn_on_the_device_follows_its_law(slots, pairs):
     """Mean and standard deviation of 96 000 values; false alarms below once in 10⁶."""
     inputs = slots.encode(pairs)
     copies = copies_of(slots, inputs, count=1_500)
-    drawn = noisy_images(copies, CANVAS, size=64, device=torch.device("cpu"), on_device=True)
-    noise = torch.cat(list(drawn)).reshape(-1, 64).numpy() - inputs["image"][0]
+    noise = (
+        torch.cat(list(drawn_by(copies, size=64, there=True))).reshape(-1, 64).numpy() - inputs["image"][0]
+    )
     assert abs(noise.mean()) < 5 * 0.25 / np.sqrt(noise.size)
     assert abs(noise.std() / 0.25 - 1) < 5 / np.sqrt(2 * noise.size)
     other = copies_of(slots, inputs, row=1, count=16)
     assert copies.seed("image", 0) != other.seed("image", 0) != other.seed("image", 1)
+
+
+def test_noise_on_a_cpu_is_drawn_on_the_host(slots, pairs):
+    """Seeds of torch's generator on a CPU have 32 bits, so that portions might repeat."""
+    copies = copies_of(slots, slots.encode(pairs), count=20)
+    drawn = noisy_images(copies, CANVAS, size=16, device=torch.device("cpu"), on_device=True)
+    assert torch.equal(torch.cat(list(drawn)).reshape(20, 64), torch.from_numpy(copies.drawn("image")))
 
 
 def test_without_noise_copies_are_the_image_itself(slots, pairs):
@@ -300,6 +315,74 @@ def test_other_weights_are_another_model(tmp_path):
     weights[-1] ^= 1
     (changed / "model.safetensors").write_bytes(bytes(weights))
     assert Checkpoint(str(changed)).digest() != Checkpoint(str(other)).digest()
+
+
+def test_weights_that_change_in_place_are_noticed(pairs, tmp_path):
+    folder = tmp_path / "guard"
+    shutil.copytree(tiny_guard(), folder)
+    options = {"region": SuffixSlots(8), "canvas": CANVAS, "policy": POLICY, "tokens": WORDS}
+    classifier = VisionLanguageClassifier(folder, **options)
+    sent = pickle.dumps(classifier)
+    weights = bytearray((folder / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (folder / "model.safetensors").write_bytes(bytes(weights))
+    with pytest.raises(hc.ModelError, match=r"^checkpoint 'guard' was changed since it was described"):
+        pickle.loads(sent).load()
+    assert VisionLanguageClassifier(folder, **options).sha256 != classifier.sha256
+
+
+def test_what_is_unreadable_is_never_claimed(pairs):
+    strict = guard(least_mass=1.0)
+    some = {name: column[:2] for name, column in pairs.items()}
+    smoothed = hc.SmoothedClassifier(strict, noise=NOISE)
+    options = {"threat": hc.Substitution(1), "samples": 50, "alpha": 0.01, "seed": 0, "threshold": 0.5}
+    run = smoothed.certify(some, **options, selection_samples=20)
+    assert run.counts[:, 2].tolist() == [50, 50]
+    assert set(run.predictions) <= {"safe", "unsafe"}
+    assert not run.certified(0, 0.0).any()
+    frontier = {key: options[key] for key in ("samples", "alpha", "seed", "threshold")}
+    for claim in (
+        lambda: smoothed.certify(some, **options, label="unreadable"),
+        lambda: slot_frontier(
+            smoothed, some, modality="suffix", scope="per budget", label="unreadable", **frontier
+        ),
+    ):
+        with pytest.raises(hc.ParameterError, match=r"^label must not be 'unreadable'"):
+            claim()
+
+
+def test_longer_prompts_than_the_guard_takes_cannot_be_promised(pairs):
+    whole = guard(WholePrompt(12))
+    smoothed = hc.SmoothedClassifier(whole, noise={"text": hc.RandomDeletion(0.5)})
+    some = {"text": ["the digit seven"], "image": pairs["image"][:1]}
+    options = {"samples": 10, "alpha": 0.1, "seed": 0, "threshold": 0.05, "label": "unsafe"}
+    smoothed.certify(some, threat=hc.Insertion(9), **options)
+    for threat in (hc.Insertion(10), hc.Edit(10), hc.Indel(10)):
+        with pytest.raises(hc.ParameterError, match="make 13, and the classifier takes at most 12"):
+            smoothed.certify(some, threat=threat, **options)
+    smoothed.certify(some, threat=hc.Deletion(10), **options)
+    with pytest.raises(hc.ParameterError, match=r"^max_length must be at most \d+: policy and image take"):
+        guard(WholePrompt(120)).encode(some)
+
+
+def test_fewer_slots_are_asked_in_calls_of_the_same_size(slots):
+    smoothed = hc.SmoothedClassifier(slots, noise=NOISE)
+    few = on_first_slots(smoothed, modality="suffix", slots=2).classifier
+    assert isinstance(few, DrawingClassifier)
+    assert few.block_copies == slots.block_copies
+
+
+def test_chat_templates_of_older_checkpoints_are_found(tmp_path, pairs, slots):
+    folder = tmp_path / "guard"
+    shutil.copytree(tiny_guard(), folder)
+    template = (folder / "chat_template.jinja").read_text()
+    (folder / "chat_template.jinja").unlink()
+    bare = VisionLanguageClassifier(folder, region=SuffixSlots(8), canvas=CANVAS, policy=POLICY)
+    assert bare.described()["chat_template"] == "none"
+    (folder / "chat_template.json").write_text(json.dumps({"chat_template": template}))
+    older = VisionLanguageClassifier(folder, region=SuffixSlots(8), canvas=CANVAS, policy=POLICY)
+    assert older._loaded.layout == slots._loaded.layout
+    assert older.described()["chat_template"] == "the checkpoint's"
 
 
 # verdicts ---------------------------------------------------------------------------------------------
@@ -418,6 +501,8 @@ def test_whole_prompts_refuse_symbols_outside_the_alphabet(pairs):
         ({"policy": "{text} {suffix}"}, r"^policy must say where the image goes"),
         ({"policy": "{image} {text}"}, r"^policy must say where the slots go"),
         ({"policy": "{image} {text} {answer} {suffix}"}, r"^policy must not hold {suffix} behind {answer}$"),
+        ({"mask": "<image>"}, r"^mask must be no special token but the tokenizer's own mask, got '<image>'$"),
+        ({"front": lambda x: x}, "^front must be an object"),
         ({"tokens": ["seven", "seven"]}, r"^tokens must list distinct tokens"),
         ({"tokens": ["seven", "<image>"]}, r"^tokens must not list special tokens, got '<image>'$"),
         ({"tokens": ["frobnicate"]}, r"^the tokenizer knows no token 'frobnicate'"),

@@ -24,7 +24,8 @@ from hybridcert.kernels.discrete import DiscreteKernel, Exposure
 from hybridcert.kernels.positions import PositionKernel
 from hybridcert.sampling.classifier import Batch
 from hybridcert.sampling.noise import SmoothingNoise
-from hybridcert.threats import ContinuousSurface, DiscreteSurface, DiscreteThreat
+from hybridcert.sampling.streams import symbol_counts
+from hybridcert.threats import ContinuousSurface, DiscreteSurface, DiscreteThreat, Edit, Indel, Insertion
 
 Threat = DiscreteThreat | Mapping[str, DiscreteThreat] | None
 """One threat, one per discrete modality, or None: no discrete change at all (d = 0)."""
@@ -104,6 +105,21 @@ class JointThreat:
             )
             case[row] = known.setdefault(exposure, len(known))
         return [dict(zip(names, exposure, strict=True)) for exposure in known], case
+
+    def check_room(self, inputs: Batch) -> None:
+        """Raise ParameterError where an attacker's longer sequences would be refused, not answered."""
+        for name, threat in self.threats.items():
+            surface, counts = self.noise.surfaces[name], symbol_counts(inputs[name])
+            assert isinstance(surface, DiscreteSurface)
+            if not surface.sequence or not isinstance(threat, Insertion | Indel | Edit) or counts is None:
+                continue
+            longest, most = int(counts.max(initial=0)), len(surface.alphabet_sizes)
+            longer = longest + threat.max_d
+            if longer > most:
+                raise ParameterError(
+                    f"modality {name!r}: {threat.max_d} symbols inserted into the longest input make "
+                    f"{longer}, and the classifier takes at most {most}: let it take more, it has to answer"
+                )
 
     def attack(self, d: tuple[int, ...], exposures: Exposures) -> JointAttack:
         """Candidates of the worst case at a budget: one choice per threatened modality, composed."""

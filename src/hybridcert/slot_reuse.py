@@ -18,7 +18,7 @@ from hybridcert.certification import row_names
 from hybridcert.documents.claims import ScoreAbove
 from hybridcert.errors import ParameterError
 from hybridcert.sampling.blocks import Inquiry, Tally, Work
-from hybridcert.sampling.classifier import class_index
+from hybridcert.sampling.classifier import claimed_indices
 from hybridcert.sampling.engine import Retries, Sampler
 from hybridcert.sampling.executors.executor import Executor
 from hybridcert.sampling.noise import SmoothingNoise
@@ -27,12 +27,12 @@ from hybridcert.sampling.run_identity import content_digest, described_model
 from hybridcert.sampling.slots import (
     BySlot,
     Completed,
-    FirstSlots,
     check_slots,
     counts_of_completed,
     counts_of_first,
     kernel_of_first,
     noise_on_first,
+    on_first,
     slot_columns,
 )
 from hybridcert.sampling.stopping import FixedSamples
@@ -88,7 +88,7 @@ def on_first_slots(smoothed: SmoothedClassifier, *, modality: str, slots: int) -
     base = smoothed._base()
     check_slots(slots, len(slot_columns(SmoothingNoise(smoothed.noise, base.surfaces()), modality)))
     return SmoothedClassifier(
-        FirstSlots(base, modality, int(slots)),
+        on_first(base, modality, int(slots)),
         noise={**smoothed.noise, modality: kernel_of_first(smoothed.noise[modality], slots)},
         samples=smoothed.samples,
         alpha=smoothed.alpha,
@@ -165,7 +165,8 @@ def slot_frontier(
         check_count("selection_samples", selection_samples)
     base = smoothed._base()
     classes = np.asarray(base.classes_)
-    fixed = None if label is None else class_index(classes, label)
+    if label is not None:
+        claimed_indices(base, 1, label=label, pilot=None)
     everywhere = SmoothingNoise(smoothed.noise, base.surfaces())
     most = len(slot_columns(everywhere, modality)) if max_d is None else max_d
     noise = noise_on_first(everywhere, modality, most)
@@ -182,10 +183,11 @@ def slot_frontier(
     ) as sampler:
         stages = {Stage.CLEAN: sampler.sample(Stage.CLEAN, FixedSamples(1))}
         for stage, copies in ((Stage.SELECT, selection_samples), (Stage.ESTIMATE, samples)):
-            if stage is Stage.ESTIMATE or fixed is None:
+            if stage is Stage.ESTIMATE or label is None:
                 stages[stage] = sampler.sample(stage, FixedSamples(copies), report=progress)
     sampled = time.perf_counter()
     counts = {stage: by_slots(found.counts, len(classes)) for stage, found in stages.items()}
+    pilot = counts[Stage.SELECT][most] if label is None else None
     drawn = Drawn(
         modality=modality,
         noise=noise,
@@ -194,9 +196,7 @@ def slot_frontier(
         alpha=alpha,
         samples=samples,
         classes=classes,
-        claimed=(
-            counts[Stage.SELECT][most].argmax(axis=1) if fixed is None else np.full(len(contents), fixed)
-        ),
+        claimed=claimed_indices(base, len(contents), label=label, pilot=pilot),
         clean=counts[Stage.CLEAN][most].argmax(axis=1),
         counts=counts[Stage.ESTIMATE],
         failures=stages[Stage.ESTIMATE].failures,

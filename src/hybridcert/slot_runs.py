@@ -54,7 +54,8 @@ class SlotFrontier:
     samples : int
         Copies drawn of each input, with noise on all slots.
     cost : mapping
-        Model calls and seconds, all runs together.
+        Model calls and seconds, all runs together. A call is a copy; a completed one costs as many answers
+        as it has different beginnings.
     """
 
     runs: tuple[CertificationRun, ...]

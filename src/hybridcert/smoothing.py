@@ -22,7 +22,7 @@ from hybridcert.errors import DataError, ModelError, ParameterError
 from hybridcert.estimation import Bound, Question, Stopping, estimate
 from hybridcert.joint_threat import JointThreat, Threat
 from hybridcert.sampling.blocks import Work
-from hybridcert.sampling.classifier import Batch, Classifier, TrainableClassifier, class_index
+from hybridcert.sampling.classifier import Batch, Classifier, TrainableClassifier, claimed_indices
 from hybridcert.sampling.engine import Retries, Sampler
 from hybridcert.sampling.executors.executor import Executor
 from hybridcert.sampling.noise import Kernel, SmoothingNoise
@@ -309,6 +309,7 @@ class SmoothedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if selects:
             check_count("selection_samples", selection_samples)
         inputs = base.encode(X)
+        joint.check_room(inputs)
         classes = np.asarray(base.classes_)
         rows = len(next(iter(inputs.values())))
         contents = RowStreams(0).keys(inputs)
@@ -336,11 +337,7 @@ class SmoothedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 selection = sampler.sample(Stage.SELECT, FixedSamples(selection_samples), report=progress)
                 pilot = selection.counts
                 stages.append(selection)
-            if label is None:
-                assert pilot is not None
-                claimed = pilot.argmax(axis=1)
-            else:
-                claimed = np.full(rows, class_index(classes, label))
+            claimed = claimed_indices(base, rows, label=label, pilot=pilot)
             estimation = estimate(question, inputs, claimed, pilot)
             found = sampler.sample(Stage.ESTIMATE, estimation.rule, budget=budget, report=progress)
             stages.append(found)

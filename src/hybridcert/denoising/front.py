@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from hybridcert.adapters.canvas import Canvas
 from hybridcert.certificate.ranges import check_count
 from hybridcert.denoising.extra import needed
 from hybridcert.errors import ModelError, ParameterError
+from hybridcert.sampling.blocks import block_copies
 from hybridcert.sampling.classifier import Batch, Classifier, Loadable
 from hybridcert.threats import Surface
 
@@ -84,6 +85,16 @@ class Denoised:
     def classes_(self) -> npt.NDArray[Any]:
         """Labels of the classifier."""
         return self.classifier.classes_
+
+    @property
+    def block_copies(self) -> int:
+        """The most copies that the classifier is asked about at once."""
+        return block_copies(self.classifier)
+
+    @property
+    def unclaimable(self) -> Sequence[Any]:
+        """Classes of the classifier that no claim can be about."""
+        return getattr(self.classifier, "unclaimable", ())
 
     def surfaces(self) -> Mapping[str, Surface]:
         """Return the surfaces of the classifier: noise is added in front of everything."""

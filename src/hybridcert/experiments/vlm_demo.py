@@ -175,7 +175,7 @@ def run_demo(
     started = time.perf_counter()
     unsafe, benign = _pairs(settings)
     slots = guard(SuffixSlots(SUFFIX_SLOTS))
-    whole = guard(WholePrompt(CAPTION_LENGTH))
+    whole = guard(WholePrompt(CAPTION_LENGTH + settings.max_insertions))
     uniform, deletion = UniformReplacement(settings.beta), RandomDeletion(settings.deletion)
     image = GaussianNoise(settings.sigma)
     ways: list[tuple[str, VisionLanguageClassifier, dict[str, Kernel], DiscreteThreat | None, bool]] = [

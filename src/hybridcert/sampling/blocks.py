@@ -106,10 +106,8 @@ class Work:
 
     @property
     def block_copies(self) -> int:
-        """Copies in a block at most; `BLOCK` unless the classifier wants fewer."""
-        most = getattr(self.classifier, "block_copies", BLOCK)
-        check_count("block_copies", most)
-        return min(BLOCK, int(most))
+        """Copies in a block at most."""
+        return block_copies(self.classifier)
 
     def load(self) -> None:
         """Let a `Loadable` classifier load itself, in the process that is about to ask it.
@@ -128,6 +126,13 @@ class Work:
                 f"{type(self.classifier).__name__}.load() failed with {described(error)}; it has to work in "
                 "every process that asks the classifier"
             ) from error
+
+
+def block_copies(classifier: Classifier) -> int:
+    """Return how many copies a classifier is asked about at most: `BLOCK`, unless it wants fewer."""
+    most = getattr(classifier, "block_copies", BLOCK)
+    check_count("block_copies", most)
+    return min(BLOCK, int(most))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

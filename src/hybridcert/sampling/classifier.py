@@ -25,6 +25,9 @@ class Classifier(Protocol):
     A classifier for which a call is expensive may have an attribute ``block_copies``, an integer >= 1: the
     most copies that it is asked about at once, and so the most that is lost when a worker dies. It is part
     of what counts depend on. Without it calls are of up to 5 000 copies.
+
+    One whose answers may be unreadable gives them a class of their own, and lists it in ``unclaimable``: that
+    class is never chosen as the label to certify.
     """
 
     @property
@@ -66,6 +69,32 @@ class Loadable(Protocol):
 
     def load(self) -> None:
         """Get ready to answer; what it raises ends the run with ModelError."""
+
+
+def claimed_indices(
+    classifier: Classifier, rows: int, *, label: Any, pilot: npt.NDArray[np.int64] | None
+) -> npt.NDArray[np.intp]:
+    """Return the class to claim for every row: ``label`` or, without one, the most frequent in a pilot.
+
+    Parameters
+    ----------
+    pilot : (rows, classes) int
+        Counts on copies that bound nothing; needed without a label.
+
+    Raises
+    ------
+    ParameterError
+        For a label that is no class, or one that cannot be claimed.
+    """
+    may = ~np.isin(np.asarray(classifier.classes_), list(getattr(classifier, "unclaimable", ())))
+    if label is None:
+        assert pilot is not None
+        most: npt.NDArray[np.intp] = np.where(may, pilot, -1).argmax(axis=1)
+        return most
+    index = class_index(np.asarray(classifier.classes_), label)
+    if not may[index]:
+        raise ParameterError(f"label must not be {label!r}: such answers count against every claim")
+    return np.full(rows, index, dtype=np.intp)
 
 
 def class_index(classes: npt.NDArray[Any], label: Any) -> int:

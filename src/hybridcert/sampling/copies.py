@@ -77,8 +77,9 @@ class Copies:
     def seed(self, name: str, portion: int) -> int:
         """Return a seed in [0, 2⁶³) for one portion of a modality, to draw it elsewhere.
 
-        Seeds of different (row, seed of the run, stage, block, modality, portion) are unrelated. What a
-        portion is, the caller decides once and for all: it is part of what the counts depend on.
+        Seeds of different (row, seed of the run, stage, block, modality, portion) are unrelated, as long as
+        the generator takes all their bits. What a portion is, the caller decides once and for all: it is part
+        of what the counts depend on.
         """
         what = (int(self.stage), self.block, name, portion)
         digest = hashlib.blake2b(repr(what).encode(), digest_size=8, key=self.key, person=b"elsewhere")

@@ -87,6 +87,7 @@ class Rounds:
         self._going[list(drawing.failures)] = False
         self._blocks = np.zeros(rows, dtype=np.int64)
         self._waiting = np.zeros(rows, dtype=np.int64)
+        self._counted = np.zeros(rows, dtype=np.int64)
         self._attempts: collections.Counter[tuple[int, int]] = collections.Counter()
         self._stored = drawing.stored(stage)
         self._calls = self._from_store = self._saved = self._repeated = self._tickets = 0
@@ -238,6 +239,7 @@ class Rounds:
     def _count(self, look: int, block: Block, cells: Counts) -> None:
         self._path[block.row, look] += cells
         self._waiting[block.row] -= block.copies
+        self._counted[block.row] += block.copies
         self._calls += block.copies
 
     def _store(self, blocks: Iterable[Block], cells: Counts) -> None:
@@ -258,7 +260,7 @@ class Rounds:
         failures = self._drawing.failures
         if block.row not in failures:
             failures[block.row] = reason
-            self._stop(np.array([block.row], dtype=np.intp), int(self._path[block.row].sum(axis=-1).max()))
+            self._stop(np.array([block.row], dtype=np.intp), int(self._counted[block.row]))
             if self._drawing.store is not None:
                 name, attempts = self._drawing.inputs.names[block.row], self._attempts[key]
                 self._drawing.store.fail(name, int(self._stage), block.number, attempts, reason)

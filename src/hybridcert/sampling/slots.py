@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import numbers
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,9 +18,9 @@ import numpy.typing as npt
 from hybridcert.errors import ParameterError
 from hybridcert.kernels.fields import FieldReplacement
 from hybridcert.kernels.positions import PositionKernel
-from hybridcert.sampling.blocks import checked_answers
+from hybridcert.sampling.blocks import block_copies, checked_answers
 from hybridcert.sampling.classifier import Batch, Classifier, Loadable
-from hybridcert.sampling.copies import Copies, VariantClassifier
+from hybridcert.sampling.copies import Copies, DrawingClassifier, VariantClassifier
 from hybridcert.sampling.noise import Kernel, SmoothingNoise
 from hybridcert.threats import DiscreteSurface, Surface
 
@@ -85,11 +85,27 @@ class Completed:
         if isinstance(classifier, VariantClassifier):
             found = classifier.predict_variants(copies, self.modality, variants, owner)
         else:
-            others = {name: copies.drawn(name)[owner] for name in copies.inputs if name != self.modality}
-            found = classifier.predict_encoded({**others, self.modality: variants})
+            found = self._one_by_one(classifier, copies, variants, owner)
         answers = checked_answers(found, classes, len(owner))[which]
         cell = np.arange(len(self.columns) + 1) * classes + answers
         return np.bincount(cell.ravel(), minlength=self.cells(classes)).astype(np.int64)
+
+    def _one_by_one(
+        self,
+        classifier: Classifier,
+        copies: Copies,
+        variants: npt.NDArray[np.int64],
+        owner: npt.NDArray[np.intp],
+    ) -> npt.NDArray[np.intp]:
+        """Ask about every variant as an input of its own, no more at once than the classifier takes."""
+        others = {name: copies.drawn(name) for name in copies.inputs if name != self.modality}
+        most, found = block_copies(classifier), []
+        for start in range(0, len(owner), most):
+            part = slice(start, start + most)
+            batch = {name: values[owner[part]] for name, values in others.items()}
+            answers = classifier.predict_encoded({**batch, self.modality: variants[part]})
+            found.append(checked_answers(answers, len(classifier.classes_), len(owner[part])))
+        return np.concatenate(found)
 
     def _variants(
         self, copies: Copies
@@ -206,6 +222,16 @@ class FirstSlots:
         """Labels of the classifier."""
         return self.classifier.classes_
 
+    @property
+    def block_copies(self) -> int:
+        """The most copies that the classifier is asked about at once."""
+        return block_copies(self.classifier)
+
+    @property
+    def unclaimable(self) -> Sequence[Any]:
+        """Classes of the classifier that no claim can be about."""
+        return getattr(self.classifier, "unclaimable", ())
+
     def surfaces(self) -> dict[str, Surface]:
         """Return the classifier's surfaces, with fewer eligible positions."""
         return _with_first(self.classifier.surfaces(), self.modality, self.slots)
@@ -222,6 +248,22 @@ class FirstSlots:
         """Let the classifier load itself where it has something to load."""
         if isinstance(self.classifier, Loadable):
             self.classifier.load()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DrawingFirstSlots(FirstSlots):
+    """The same of a classifier that draws its copies itself."""
+
+    def predict_copies(self, copies: Copies) -> npt.NDArray[np.intp]:
+        """Let the classifier draw and answer; the noise is that of the copies."""
+        assert isinstance(self.classifier, DrawingClassifier)
+        return self.classifier.predict_copies(copies)
+
+
+def on_first(classifier: Classifier, modality: str, slots: int) -> FirstSlots:
+    """Return a classifier of which noise and adversary reach only the first slots."""
+    kind = DrawingFirstSlots if isinstance(classifier, DrawingClassifier) else FirstSlots
+    return kind(classifier, modality, slots)
 
 
 def _with_first(surfaces: Mapping[str, Surface], modality: str, slots: int) -> dict[str, Surface]:

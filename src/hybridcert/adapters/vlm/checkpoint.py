@@ -6,8 +6,10 @@ import contextlib
 import dataclasses
 import functools
 import hashlib
+import json
 import warnings
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +17,6 @@ from hybridcert.errors import ModelError, ParameterError
 from hybridcert.sampling.blocks import described
 
 _CHUNK = 1 << 22
-_SUFFIXES = (".safetensors", ".bin", ".json", ".jinja", ".model", ".txt")
 _DTYPES = ("auto", "float32", "float16", "bfloat16")
 
 
@@ -66,14 +67,31 @@ class Checkpoint:
             return local.resolve().name
         return self.path if self.revision is None else f"{self.path}@{self.revision}"
 
+    def pinned(self) -> Checkpoint:
+        """Return the same with its place settled: a hub name at the commit that it stands for now.
+
+        A path is made absolute, and "auto" becomes the device that there is.
+
+        Raises
+        ------
+        ModelError
+            See `folder`.
+        """
+        folder = self.folder()
+        device = self.torch_device()
+        if Path(self.path).is_dir():
+            return dataclasses.replace(self, path=str(folder), device=str(device))
+        return dataclasses.replace(self, revision=folder.name, device=str(device))
+
     @property
     def loading(self) -> dict[str, str]:
-        """How the files become a model: precision, device, attention."""
+        """How the files become a model: precision, kind of device, attention, versions."""
         return {
             "dtype": self.dtype,
-            "device": self.device,
+            "device": self.device.partition(":")[0],
             "attention": self.attention or "default",
             "quantization": self.quantization or "none",
+            **{package: version(package) for package in ("torch", "transformers")},
         }
 
     def folder(self) -> Path:
@@ -87,7 +105,7 @@ class Checkpoint:
         return _folder(self.path, self.revision)
 
     def digest(self) -> str:
-        """Return the SHA-256 over names and contents of all files that matter, in hexadecimal."""
+        """Return the SHA-256 over names and contents of all files but hidden ones, in hexadecimal."""
         return _digest(self.folder())
 
     def tokenizer(self) -> Any:
@@ -113,6 +131,18 @@ class Checkpoint:
         transformers = _transformers()
         with self._loading("processor"):
             return transformers.AutoProcessor.from_pretrained(self.folder())
+
+    def chat_template(self) -> str | None:
+        """Return the chat template that is kept for the processor alone, as older checkpoints do."""
+        for file in ("chat_template.json", "processor_config.json"):
+            path = self.folder() / file
+            if path.is_file():
+                with self._loading("chat template"):
+                    found = json.loads(path.read_text(encoding="utf-8")).get("chat_template")
+                if isinstance(found, str):
+                    return found
+        path = self.folder() / "chat_template.jinja"
+        return path.read_text(encoding="utf-8") if path.is_file() else None
 
     def config(self) -> Any:
         """Return the model's configuration."""
@@ -210,15 +240,24 @@ def _folder(path: str, revision: str | None) -> Path:
         ) from error
 
 
-@functools.lru_cache(maxsize=32)
 def _digest(folder: Path) -> str:
+    """Return a digest of all files in a folder; files that did not change since are not read again."""
     total = hashlib.sha256()
-    for file in sorted(folder.iterdir()):
-        if not file.is_file() or file.suffix not in _SUFFIXES:
-            continue
-        content = hashlib.sha256()
-        with file.open("rb") as stream:
-            while chunk := stream.read(_CHUNK):
-                content.update(chunk)
-        total.update(f"{file.name}\0{content.hexdigest()}\0".encode())
+    for file in sorted(folder.rglob("*")):
+        name = file.relative_to(folder).as_posix()
+        if file.is_file() and not any(part.startswith(".") for part in file.relative_to(folder).parts):
+            stat = file.stat()
+            content = _content(file, stat.st_size, stat.st_mtime_ns)
+            total.update(f"{name}\0{content}\0".encode("utf-8", "surrogateescape"))
     return total.hexdigest()
+
+
+@functools.lru_cache(maxsize=4096)
+def _content(file: Path, size: int, changed: int) -> str:
+    """Return the SHA-256 of a file of this size that was changed at this time."""
+    del size, changed
+    content = hashlib.sha256()
+    with file.open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            content.update(chunk)
+    return content.hexdigest()

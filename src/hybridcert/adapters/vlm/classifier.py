@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
+import types
 from collections.abc import Callable, Iterator, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,17 +17,16 @@ from hybridcert.adapters.image_text import (
     IMAGE,
     PROMPT,
     SUFFIX,
-    TEXT,
     ImageTextInputs,
     Region,
-    SuffixSlots,
+    WholePrompt,
     as_text,
     check_region,
 )
 from hybridcert.adapters.policy import Policy
 from hybridcert.adapters.vlm.checkpoint import Checkpoint
 from hybridcert.adapters.vlm.image_noise import PORTION, noisy_images
-from hybridcert.adapters.vlm.label_tokens import CLASSES, LabelTokens, parsed
+from hybridcert.adapters.vlm.label_tokens import CLASSES, UNREADABLE, LabelTokens, parsed
 from hybridcert.adapters.vlm.loaded import Loaded
 from hybridcert.adapters.vlm.prompt_rows import PromptRows
 from hybridcert.adapters.vlm.suffix_tree import packed
@@ -51,11 +50,11 @@ _GROUPS = 4
 class VisionLanguageClassifier:
     """Any image–text-to-text model of transformers that is asked whether a pair is safe.
 
-    Classes are "safe", "unsafe" and "unreadable"; the last is an answer that is neither, and counts against
-    either claim. What is certified is this function of pixels and tokens: policy, chat template, resizing,
-    tiling and precision are part of it. Floating-point sums may depend on how rows are grouped into batches,
-    so answers next to a tie can; the grouping is fixed by ``batch_size`` and ``block_copies``, which belong
-    to the description.
+    Classes are "safe", "unsafe" and "unreadable"; the last is an answer that is neither, counts against
+    either claim, and cannot be claimed itself. What is certified is this function of pixels and tokens:
+    policy, chat template, resizing, tiling and precision are part of it. Floating-point sums may depend on
+    how rows are grouped into batches, so answers next to a tie can; the grouping is fixed by ``batch_size``
+    and ``block_copies``, which belong to the description.
 
     Parameters
     ----------
@@ -76,16 +75,16 @@ class VisionLanguageClassifier:
     answer_tokens : int >= 1
     tokens, mask : optional
         The alphabet; see `TokenAlphabet`.
-    front : callable, optional
+    front : object with __call__, optional
         Images (n, C, H, W) to images, in [0, 1] units, on the model's device, behind the noise and before
-        everything else: a denoiser. Picklable.
+        everything else: a denoiser. Picklable; no plain function, whose content no digest covers.
     batch_size : int >= 1
         Copies in one forward pass.
     block_copies : int >= 1
         Copies in one task: what is lost when a worker dies.
     noise_on : {"host", "device"}
         Where Gaussian noise on images is drawn: "host" is the same on every machine, "device" saves the
-        transfer.
+        transfer to a GPU (and is "host" on a CPU).
     threads : int >= 1, optional
         Of torch, set when the model is loaded. Default: as it is.
 
@@ -98,6 +97,7 @@ class VisionLanguageClassifier:
     """
 
     classes_ = np.array(CLASSES)
+    unclaimable = (UNREADABLE,)
     not_in_digest = ("checkpoint", "threads")  # where the files lie; what they hold is in ``sha256``
 
     def __init__(
@@ -118,7 +118,8 @@ class VisionLanguageClassifier:
         noise_on: Literal["host", "device"] = "host",
         threads: int | None = None,
     ) -> None:
-        self.checkpoint = checkpoint if isinstance(checkpoint, Checkpoint) else Checkpoint(str(checkpoint))
+        given = checkpoint if isinstance(checkpoint, Checkpoint) else Checkpoint(str(checkpoint))
+        self.checkpoint = given.pinned()
         self.region = check_region(region)
         if not isinstance(canvas, Canvas):
             raise ParameterError(f"canvas must be Canvas(height, width, channels), got {canvas!r}")
@@ -142,6 +143,11 @@ class VisionLanguageClassifier:
             raise ParameterError(
                 f"batch_size must be a multiple or a divisor of {PORTION} with noise_on='device', got "
                 f"{batch_size}"
+            )
+        if isinstance(front, types.FunctionType):
+            raise ParameterError(
+                "front must be an object of a class with __call__, by whose content a run is known again, "
+                f"not the function {front.__name__}"
             )
         self.decision = decision
         self.least_mass = least_mass
@@ -176,12 +182,16 @@ class VisionLanguageClassifier:
         names = list(X.index) if isinstance(X, pd.DataFrame) else range(len(arrays[IMAGE]))
         fixed = self._loaded.layout.length + self._loaded.image_tokens
         window = self._loaded.window
+        whole = self.region.max_length if isinstance(self.region, WholePrompt) else 0
+        if window is not None and fixed + whole > window:
+            raise ParameterError(
+                f"max_length must be at most {max(0, window - fixed)}: policy and image take {fixed} tokens "
+                f"of the model's window of {window}, got {whole}"
+            )
         for row, name in enumerate(names):
-            if isinstance(self.region, SuffixSlots):
-                ids = self._prompts.of_text(as_text(arrays[PROMPT][row]), name)
-                most = len(ids) + self.region.slots
-            else:
-                most = int((arrays[TEXT][row] >= 0).sum())
+            if isinstance(self.region, WholePrompt):
+                continue
+            most = len(self._prompts.of_text(as_text(arrays[PROMPT][row]), name)) + self.region.slots
             if window is not None and fixed + most > window:
                 raise DataError(
                     f"row {name!r}: prompt and slots of {most} tokens, with policy and image {fixed + most}, "
@@ -247,20 +257,27 @@ class VisionLanguageClassifier:
     def described(self) -> dict[str, Any]:
         """Return what answers depend on besides the input, as certificates state it.
 
-        Checkpoint and its digest, policy, how answers are read, precision, device and versions.
+        Checkpoint and its digest, policy, how answers are read, alphabet, precision, device and versions.
         """
-        packages = {name: version(name) for name in ("torch", "transformers")}
+        front = getattr(self.front, "described", None)
         return {
             "class": type(self).__name__,
             "checkpoint": self.checkpoint.name,
             "sha256": self.sha256,
             "policy": self.policy.text,
+            "chat_template": "none" if self._loaded.chat_template is None else "the checkpoint's",
             "decision": self.decision,
+            "least_mass": self.least_mass,
+            "answer_tokens": self.answer_tokens,
+            "region": repr(self.region),
+            "canvas": repr(self.canvas),
+            "alphabet": self._alphabet.described(),
+            "front": "none" if self.front is None else (front() if front else type(self.front).__name__),
             **self.loading,
-            "device": str(self.checkpoint.torch_device()),
+            "device": self.checkpoint.device,
             "noise_on": self.noise_on,
-            "front": "none" if self.front is None else type(self.front).__name__,
-            **packages,
+            "batch_size": self.batch_size,
+            "block_copies": self.block_copies,
         }
 
     # asking -------------------------------------------------------------------------------------------
@@ -354,7 +371,7 @@ class VisionLanguageClassifier:
 
     @functools.cached_property
     def _loaded(self) -> Loaded:
-        return Loaded(self.checkpoint, self.policy, self.canvas)
+        return Loaded(self.checkpoint, self.policy, self.canvas, sha256=self.sha256)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the description: parameters and the digest of the checkpoint, nothing that was loaded."""

@@ -36,24 +36,26 @@ def noisy_images(
         A multiple or a divisor of `PORTION` where ``on_device``.
     device : torch.device
     on_device : bool
-        Whether Gaussian noise is drawn there. Other noise is drawn on the host in any case.
+        Whether Gaussian noise is drawn there, unless it is a CPU, whose seeds in torch have 32 bits. Other
+        noise is drawn on the host in any case.
     """
     import torch
 
     shape = (-1, canvas.channels, canvas.height, canvas.width)
     kernel = copies.kernel(IMAGE)
-    if on_device and isinstance(kernel, GaussianNoise):
+    if on_device and device.type != "cpu" and isinstance(kernel, GaussianNoise):
         clean = torch.from_numpy(np.ascontiguousarray(copies.clean(IMAGE))).to(device)
-        for images in _drawn_there(copies, clean, kernel, size):
+        for images in drawn_there(copies, clean, kernel, size):
             yield images.reshape(shape)
         return
     for values in copies.portions(IMAGE, size):
         yield torch.from_numpy(np.array(values, dtype=np.float64)).to(device).reshape(shape)
 
 
-def _drawn_there(
+def drawn_there(
     copies: Copies, clean: torch.Tensor, kernel: GaussianNoise, size: int
 ) -> Iterator[torch.Tensor]:
+    """Yield copies of a flattened image, ``size`` at a time, drawn where it lies."""
     import torch
 
     portions = _portions(copies, clean, kernel)

@@ -29,9 +29,12 @@ class Loaded:
     checkpoint : Checkpoint
     policy : Policy
     canvas : Canvas
+    sha256 : str
+        What the checkpoint's digest has to be when the model is loaded.
     """
 
-    def __init__(self, checkpoint: Checkpoint, policy: Policy, canvas: Canvas) -> None:
+    def __init__(self, checkpoint: Checkpoint, policy: Policy, canvas: Canvas, *, sha256: str) -> None:
+        self._sha256 = sha256
         self._checkpoint = checkpoint
         self._policy = policy
         self._canvas = canvas
@@ -47,9 +50,14 @@ class Loaded:
         return self._checkpoint.config()
 
     @functools.cached_property
+    def chat_template(self) -> str | None:
+        """The checkpoint's chat template; None where it has none."""
+        return self.tokenizer.chat_template or self._checkpoint.chat_template()
+
+    @functools.cached_property
     def layout(self) -> PromptLayout:
         """The policy as tokens."""
-        return PromptLayout.of(self._policy, self.tokenizer)
+        return PromptLayout.of(self._policy, self.tokenizer, template=self.chat_template)
 
     @functools.cached_property
     def forbidden(self) -> set[int]:
@@ -94,7 +102,13 @@ class Loaded:
 
     @functools.cached_property
     def network(self) -> Network:
-        """The model; loading it takes what it takes."""
+        """The model; ModelError where the files are no longer those that were described."""
+        if self._checkpoint.digest() != self._sha256:
+            raise ModelError(
+                f"checkpoint {self._checkpoint.name!r} was changed since it was described: build the "
+                f"classifier "
+                "anew"
+            )
         padding = self.tokenizer.pad_token_id
         return Network(
             self._checkpoint.model(), padding=0 if padding is None else padding, image_token=self.image_token
@@ -112,7 +126,6 @@ class Loaded:
         if SUFFIX not in places or IMAGE not in places:
             return False
         behind = self.layout.filled({}, start=self.layout.place(SUFFIX) + 1)
-        self.head  # noqa: B018 - tells whether the model's cache can be shared
         return self.network.shares and places.index(IMAGE) < places.index(SUFFIX) and bool(behind)
 
     def pixels(self, images: torch.Tensor) -> dict[str, torch.Tensor]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hybridcert.adapters.vlm.suffix_tree import PackedEndings, additive
+from hybridcert.errors import ModelError
 
 if TYPE_CHECKING:
     import torch
@@ -16,9 +17,24 @@ if TYPE_CHECKING:
 Layers = tuple[tuple[Any, Any], ...]
 """Keys and values of every layer."""
 
+SHARING = {
+    (model, text)
+    for model in ("llava", "llava_next", "llava_onevision", "vipllava")
+    for text in ("llama", "mistral", "qwen2", "qwen3")
+}
+"""Types of models, and of the text models in them, that read from left to right, one position a token."""
+
+_WITH_KINDS = frozenset({"gemma3", "gemma3n"})
+_WITHOUT_KINDS = frozenset({"paligemma"})
+"""PaliGemma takes kinds in training only, and reads its whole prompt at once without them."""
+
 
 class Network:
     """A loaded image–text-to-text model behind three questions.
+
+    Beginnings are shared, and prompts of different lengths padded, only for architectures that are known to
+    read from left to right, one position a token (`SHARING`). All others are asked in batches of
+    one length, about whole prompts, as their own code does it.
 
     Parameters
     ----------
@@ -27,6 +43,11 @@ class Network:
         A token id to fill batches with; nothing sees it.
     image_token : int
         The token id that stands for a piece of an image.
+
+    Raises
+    ------
+    ModelError
+        For a model that has to be told kinds of tokens which are not known here.
     """
 
     def __init__(self, model: Any, *, padding: int, image_token: int) -> None:
@@ -36,8 +57,8 @@ class Network:
         names = inspect.signature(model.forward).parameters
         self._cache_name = "cache" if "cache" in names else "past_key_values"
         self._kept = {"logits_to_keep": 1} if "logits_to_keep" in names else {}
-        self._tells_images = "mm_token_type_ids" in names
-        self.shares = _plain_positions(model.config)
+        self._kinds = _kinds_of(model.config.model_type, set(names))
+        self.shares = _reads_left_to_right(model.config)
 
     @property
     def device(self) -> Any:
@@ -45,18 +66,15 @@ class Network:
         return self.model.device
 
     def head(self, ids: Sequence[int]) -> Layers:
-        """Return keys and values of a text without images that many prompts begin with; none if it is empty.
+        """Return keys and values of a text without images that many prompts begin with.
 
-        None also where the model keeps other things than keys and values of all tokens, or counts positions
-        in more than one way: then nothing is shared.
+        None where there is no such text, or the model's beginnings are not shared.
         """
         if not ids or not self.shares:
             return ()
         cache = self._new_cache(())
         self._forward(self._tensor([list(ids)]), {}, cache, **self._kept)
-        layers = _layers(cache)
-        self.shares = bool(layers)
-        return layers
+        return _layers(cache)
 
     def last_logits(
         self, rows: Sequence[Sequence[int]], images: Mapping[str, torch.Tensor], head: Layers = ()
@@ -71,11 +89,13 @@ class Network:
         """
         import torch
 
-        ids, mask = self._padded(rows)
         if not self.shares:
-            kinds = {"mm_token_type_ids": (ids == self._image_token).long()} if self._tells_images else {}
-            logits = self._forward(ids, images, None, attention_mask=mask, **kinds, **self._kept)
-            return logits[:, -1]
+            parts = self._of_one_length(rows, images)
+            found = [(index, self._whole(ids, some, self._kept)) for index, ids, some in parts]
+            logits = torch.cat([part for _, part in found])
+            order = torch.tensor([row for index, _ in found for row in index], device=logits.device)
+            return logits[order.argsort()]
+        ids, mask = self._padded(rows)
         before = head[0][0].shape[2] if head else 0
         seen = torch.cat([mask.new_ones((len(mask), before)), mask], dim=1)
         position = before + (mask.cumsum(dim=1) - 1).clamp(min=0)
@@ -126,19 +146,47 @@ class Network:
 
     def generated(
         self, rows: Sequence[Sequence[int]], images: Mapping[str, torch.Tensor], *, tokens: int
-    ) -> Any:
-        """Return the ids that the model writes behind each prompt, greedily, shape (rows, at most tokens)."""
-        ids, mask = self._padded(rows)
-        written = self.model.generate(
-            input_ids=ids,
-            attention_mask=mask,
-            **images,
-            max_new_tokens=tokens,
-            do_sample=False,
-            num_beams=1,
-            pad_token_id=self._padding,
-        )
-        return written[:, ids.shape[1] :]
+    ) -> list[list[int]]:
+        """Return the ids that the model writes behind each prompt, greedily, at most ``tokens``."""
+        import torch
+
+        written: dict[int, list[int]] = {}
+        for index, ids, some in self._of_one_length(rows, images):
+            found = self.model.generate(
+                input_ids=ids,
+                attention_mask=torch.ones_like(ids),
+                **self._told(ids),
+                **some,
+                max_new_tokens=tokens,
+                do_sample=False,
+                num_beams=1,
+                pad_token_id=self._padding,
+            )
+            written |= zip(index, found[:, ids.shape[1] :].tolist(), strict=True)
+        return [written[row] for row in range(len(rows))]
+
+    def _whole(
+        self, ids: torch.Tensor, images: Mapping[str, torch.Tensor], kept: Mapping[str, Any]
+    ) -> torch.Tensor:
+        """Return the logits behind whole prompts of one length."""
+        import torch
+
+        mask = torch.ones_like(ids)
+        return self._forward(ids, images, None, attention_mask=mask, **self._told(ids), **kept)[:, -1]
+
+    def _told(self, ids: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return the kinds of tokens, where the model wants to be told."""
+        return {name: (ids == self._image_token).long() for name in self._kinds}
+
+    def _of_one_length(
+        self, rows: Sequence[Sequence[int]], images: Mapping[str, torch.Tensor]
+    ) -> Iterator[tuple[list[int], torch.Tensor, dict[str, torch.Tensor]]]:
+        """Yield rows of one length each: their numbers, ids, and what belongs to their images."""
+        lengths = np.array([len(row) for row in rows])
+        for length in np.unique(lengths):
+            index = np.flatnonzero(lengths == length).tolist()
+            some = {name: _part(values, index, len(rows)) for name, values in images.items()}
+            yield index, self._tensor([list(rows[row]) for row in index]), some
 
     def _padded(self, rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
         """Return ids, padded on the left, and 1 for what is no padding."""
@@ -173,20 +221,42 @@ class Network:
         return logits
 
 
-def _plain_positions(config: Any) -> bool:
-    """Whether positions are counted one by one, and all layers attend to all that was before."""
+def _reads_left_to_right(config: Any) -> bool:
+    """Whether what a model makes of a beginning does not depend on what follows, nor on padding before it."""
+    from transformers import DynamicCache
+    from transformers.cache_utils import DynamicLayer
+
     text = config.get_text_config()
-    scaling = getattr(text, "rope_parameters", None) or getattr(text, "rope_scaling", None) or {}
-    kinds = set(getattr(text, "layer_types", None) or ["full_attention"])
-    return "mrope_section" not in scaling and kinds == {"full_attention"}
+    if (config.model_type, text.model_type) not in SHARING or getattr(
+        text, "use_bidirectional_attention", False
+    ):
+        return False
+    if getattr(config, "_attn_implementation", "sdpa") not in ("sdpa", "eager"):
+        return False
+    return all(type(layer) is DynamicLayer for layer in DynamicCache(config=config).layers)
+
+
+def _kinds_of(model_type: str, names: set[str]) -> tuple[str, ...]:
+    """Return the arguments by which a model is told which tokens are images."""
+    if "mm_token_type_ids" in names:
+        return ("mm_token_type_ids",)
+    if "token_type_ids" not in names or model_type in _WITHOUT_KINDS:
+        return ()
+    if model_type in _WITH_KINDS:
+        return ("token_type_ids",)
+    raise ModelError(
+        f"models of type {model_type!r} have to be told kinds of tokens (token_type_ids), which is known of "
+        f"{', '.join(sorted(_WITH_KINDS))} only"
+    )
+
+
+def _part(values: torch.Tensor, index: list[int], images: int) -> torch.Tensor:
+    """Return what belongs to some of the images, each of which has as many rows of its own."""
+    own = len(values) // images
+    return values.reshape(images, own, *values.shape[1:])[index].reshape(-1, *values.shape[1:])
 
 
 def _layers(cache: Any) -> Layers:
-    """Return keys and values of a cache; none where it keeps other things."""
-    from transformers.cache_utils import DynamicLayer
-
-    if any(type(layer) is not DynamicLayer for layer in cache.layers):
-        return ()
     return tuple((layer.keys, layer.values) for layer in cache.layers)
 
 

@@ -37,8 +37,15 @@ class PromptLayout:
     places: tuple[str, ...]
 
     @staticmethod
-    def of(policy: Policy, tokenizer: Any) -> PromptLayout:
+    def of(policy: Policy, tokenizer: Any, *, template: str | None) -> PromptLayout:
         """Cut a policy into pieces.
+
+        Parameters
+        ----------
+        policy : Policy
+        tokenizer : tokenizer of transformers
+        template : str or None
+            The checkpoint's chat template; without one the policy is put to the model as it is.
 
         Raises
         ------
@@ -47,7 +54,7 @@ class PromptLayout:
         """
         content, _, answer = policy.text.partition(ANSWER)
         expected = [_MARKS[mark] for mark in _PLACES.findall(content)]
-        prompt = _through_template(tokenizer, content.strip()) + answer.strip("\n")
+        prompt = _through_template(tokenizer, template, content.strip()) + answer.strip("\n")
         places = tuple(_MARKS[mark] for mark in _PLACES.findall(prompt))
         if list(places) != expected:
             raise ModelError(
@@ -76,9 +83,9 @@ class PromptLayout:
         return sum(map(len, self.pieces))
 
 
-def _through_template(tokenizer: Any, content: str) -> str:
+def _through_template(tokenizer: Any, template: str | None, content: str) -> str:
     """Return a user message in the chat template, followed by the beginning of the answer."""
-    if tokenizer.chat_template is None:
+    if template is None:
         return content
     parts = [{"type": "text", "text": content}]
     prompts = []
@@ -86,7 +93,10 @@ def _through_template(tokenizer: Any, content: str) -> str:
         try:
             prompts.append(
                 tokenizer.apply_chat_template(
-                    [{"role": "user", "content": message}], tokenize=False, add_generation_prompt=True
+                    [{"role": "user", "content": message}],
+                    chat_template=template,
+                    tokenize=False,
+                    add_generation_prompt=True,
                 )
             )
         except Exception as error:  # templates raise whatever their authors chose

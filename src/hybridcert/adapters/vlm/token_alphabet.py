@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -54,6 +55,8 @@ class TokenAlphabet:
                 f"tokens must list distinct tokens, at least one, got {len(listed)} of which "
                 f"{len(set(listed))} are distinct"
             )
+        if mask is not None and tokenizer.get_vocab().get(mask) in special - _maskable(tokenizer):
+            raise ParameterError(f"mask must be no special token but the tokenizer's own mask, got {mask!r}")
         self._tokenizer = tokenizer
         self._masked = None if mask is None else _token_id(tokenizer, mask)
         self.ids = np.array(listed, dtype=np.int64)
@@ -82,6 +85,11 @@ class TokenAlphabet:
         found: npt.NDArray[np.int64] = self.token_table()[kept]
         return found
 
+    def described(self) -> dict[str, object]:
+        """Return how many tokens there are, and a digest of them and of the mask."""
+        digest = hashlib.sha256(repr((self.ids.tolist(), self._masked)).encode()).hexdigest()
+        return {"tokens": self.blank, "sha256": digest}
+
     def token_table(self) -> npt.NDArray[np.int64]:
         """Return the token id of every code, −1 for the empty slot; the mask comes last."""
         return self._table
@@ -108,6 +116,10 @@ def tokenized(tokenizer: Any, text: str) -> list[int]:
 def forbidden_ids(tokenizer: Any) -> set[int]:
     """Return the ids of special and added tokens, the unknown token among them."""
     return set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_decoder)
+
+
+def _maskable(tokenizer: Any) -> set[int]:
+    return set() if tokenizer.mask_token_id is None else {tokenizer.mask_token_id}
 
 
 def _token_id(tokenizer: Any, token: str | int) -> int:

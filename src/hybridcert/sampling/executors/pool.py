@@ -22,7 +22,7 @@ DEPTH = 2
 """Tasks that a worker holds at most: the one that it works on, and the next."""
 
 PATIENCE = 3
-"""Workers that may die in a row while they start, once one has; then those that live go on alone."""
+"""Workers that may die in a row while they start, once one has; then, those that live go on alone."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -139,7 +139,8 @@ class Pool:
 
     def _start(self, tasks: int) -> None:
         """Start workers until each of so many tasks has one on its way, or no number is free."""
-        if self._stillborn >= PATIENCE and self._members:
+        enough = PATIENCE if self._ever_ready else 1
+        if self._stillborn >= enough and self._members:
             return
         coming = sum(not member.ready for member in self._members.values())
         for worker in range(self._crew.size):
@@ -176,7 +177,7 @@ class Pool:
         member = self._members.pop(worker)
         if not member.ready:
             self._stillborn += 1
-            if not self._ever_ready or (self._stillborn >= PATIENCE and not self._members):
+            if not self._members and (not self._ever_ready or self._stillborn >= PATIENCE):
                 raise ParameterError(f"{reason} while starting: {self._crew.advice}")
         if not certain and len(member.jobs) > 1:
             member.jobs = deque(_Job(job.task, alone=True) for job in member.jobs)
