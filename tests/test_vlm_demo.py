@@ -1,4 +1,4 @@
-"""The vision-language demo with few copies: run directories, tables, resuming; in full among the slow tests."""
+"""The vision-language demo with few copies: directories, tables, resuming; in full among the slow tests."""
 
 from __future__ import annotations
 
