@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import sqlite3
 import threading
@@ -25,12 +26,13 @@ from hybridcert.certificate.deployment import cutoff_for
 from hybridcert.checkpoints import tiny_guard
 from hybridcert.cli.main import main
 from hybridcert.experiments.config import parse_config
-from hybridcert.experiments.config_guards import CheckpointSection
+from hybridcert.experiments.config_guards import CheckpointSection, GuardSection
 from hybridcert.experiments.config_pairs import PairsConfig
 from hybridcert.experiments.execution import Execution
-from hybridcert.experiments.guards import checkpoint_classifier
+from hybridcert.experiments.guards import build_guard, checkpoint_classifier
 from hybridcert.experiments.pairs import executor_of, run_pairs
 from hybridcert.experiments.pairs_data import load_pairs
+from hybridcert.experiments.pairs_tables import percent_rounded_up
 from hybridcert.sampling.executors.processes import Processes
 from hybridcert.sampling.executors.serial import Serial
 from pairs_data import CONFIG, changed, write_config, write_digits
@@ -100,9 +102,10 @@ def test_certificates_hold_and_say_what_answered(certified: Path, capsys: pytest
     assert (model["checkpoint"], model["dtype"]) == ("tiny_guard", "float32")
     for key in ("device", "torch", "transformers"):
         assert isinstance(model[key], str)
+    stated = {key: str(value) if isinstance(value, float) else value for key, value in model.items()}
     for line in (certified / "certificates.jsonl").read_text().splitlines():
-        document = json.loads(line)
-        assert document["provenance"]["model"] == model
+        document = json.loads(line)  # numbers that are no integers are texts in certificates
+        assert document["provenance"]["model"] == stated
         assert document["law"]["continuous"][0]["unit"] == "pixel values in [0, 1], grey 8×8"
         assert document["law"]["discrete"][0]["positions"][0][1] == 4
 
@@ -338,11 +341,91 @@ def test_an_endpoint_is_certified_with_its_serving_stack(tmp_path: Path, capsys:
     behaviour.fingerprint = "fp_2"
     (out / "environment.json").unlink()
     with endpoint_server.serving(behaviour) as url:
-        raw = yaml.safe_load(config.read_text())
-        raw["model"]["endpoint"]["base_url"] = url
-        config.write_text(yaml.safe_dump(raw))
+        moved(config, url)
         message = refused(["certify", str(config), "--out", str(out), "--resume"], capsys)
     assert "model.serving_stack.system_fingerprint was" in message
+
+
+def moved(config: Path, url: str) -> None:
+    """Let a configuration name the endpoint at another address."""
+    raw = yaml.safe_load(config.read_text())
+    raw["model"]["endpoint"]["base_url"] = url
+    config.write_text(yaml.safe_dump(raw))
+
+
+def test_another_address_does_not_continue_a_run_unless_a_fingerprint_vouches_for_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    config = write_rule(tmp_path, "http://127.0.0.1:9/v1", {"certificate.samples": 20})
+    for fingerprint, expected in ((None, 2), ("fp_1", 0)):
+        out = tmp_path / f"out {fingerprint}"
+        arguments = ["certify", str(config), "--out", str(out)]
+        behaviour = endpoint_server.Behaviour(fingerprint=fingerprint)
+        with endpoint_server.serving(behaviour) as first, endpoint_server.serving(behaviour) as second:
+            moved(config, first)
+            assert main(arguments) == 0
+            (out / "environment.json").unlink()
+            moved(config, second)
+            capsys.readouterr()
+            assert main([*arguments, "--resume"]) == expected
+            message = capsys.readouterr().err
+            moved(config, first + "/")
+            assert main([*arguments, "--resume"]) == 0
+        if fingerprint is None:
+            assert message.count("\n") == 1
+            assert f'belongs to another run: model.base_url was "{first}", is "{second}".' in message
+
+
+def test_equal_benign_pairs_are_counted_once(tmp_path: Path):
+    from PIL import Image
+
+    folder, out = write_digits(tmp_path / "digits", 1, 2), tmp_path / "out"
+    file = folder / "pairs.jsonl"
+    again = json.loads(file.read_text().splitlines()[1]) | {"id": "again", "image": "again.bmp"}
+    Image.open(folder / "1.png").save(folder / "again.bmp")  # other bytes, the same pixels
+    file.write_text(file.read_text() + json.dumps(again) + "\n")
+    assert main(["certify", str(write_config(tmp_path)), "--out", str(out)]) == 0
+    alarms = pd.read_parquet(out / "false_alarms.parquet").set_index("input")
+    assert alarms.loc["p1", "digest"] == alarms.loc["again", "digest"] != alarms.loc["p2", "digest"]
+    assert alarms.loc["p1", "hits"] == alarms.loc["again", "hits"]
+    table = extra(out, "False alarms")
+    assert [row[1].split()[-1] for row in table["rows"]] == ["2"] * 4
+    upper = float(hc.clopper_pearson_upper(int(table["rows"][0][1].split()[0]), 2, 0.05))
+    assert table["rows"][0][2] == percent_rounded_up(upper)
+    for part in (
+        "1 pairs that have to be flagged and 3 benign ones. 2 of the latter are distinct",
+        "each bound holds by itself with probability at least 1 − 0.05, not all together",
+        "divide alpha by the number of rows to choose from: 0.05 / 2 here",
+    ):
+        assert part in table["text"]
+
+
+def test_shares_are_rounded_up():
+    shares = (0.0, 0.001, np.nextafter(0.25, 1.0), 0.9991, 1.0)
+    assert [percent_rounded_up(float(share)) for share in shares] == [
+        "0.0 %",
+        "0.2 %",  # 0.001 as a float is above one thousandth
+        "25.1 %",
+        "100.0 %",
+        "100.0 %",
+    ]
+
+
+def test_a_pair_without_an_answer_is_not_caught(tmp_path: Path):
+    def fault(request: dict[str, Any], number: int) -> Any:
+        words = endpoint_server.said(request).split()
+        return endpoint_server.Fault(500, "no") if "cat" in words else None
+
+    out = tmp_path / "out"
+    with endpoint_server.serving(endpoint_server.Behaviour(fault=fault)) as url:
+        changes = {"certificate.label": "safe", "data.flagged": ["safe"], "certificate.samples": 40}
+        config = write_rule(tmp_path, url, changes)
+        assert main(["certify", str(config), "--out", str(out), "--attempts", "1"]) == 0
+    assert set(read(out, "environment.json")["failures"]) == {"b", "c"}
+    base = extra(out, "False alarms")["rows"][2]
+    assert base[0] == "no noise"
+    assert base[3] == 1  # "d" is called safe, and about "c" there is no answer
+    assert base[1] == "1 of 2"  # "b" has no answer either, and counts as an alarm; "a" is called unsafe
 
 
 def test_pairs_on_which_the_model_keeps_failing_count_against_it(
@@ -420,6 +503,33 @@ def test_what_cannot_be_used_is_named_in_one_line(
     arguments = ["certify", str(config), "--out", str(certified.parent / "broken")]
     assert expected in refused(arguments, capsys)
     assert not (certified.parent / "broken").exists()
+
+
+def test_where_a_denoiser_lies_does_not_count(tmp_path: Path):
+    diffusers = pytest.importorskip("diffusers")
+    network = diffusers.UNet2DModel(
+        sample_size=8,
+        in_channels=1,
+        out_channels=1,
+        block_out_channels=(8, 8),
+        layers_per_block=1,
+        down_block_types=("DownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "UpBlock2D"),
+        norm_num_groups=4,
+        add_attention=False,
+    )
+    here, there = tmp_path / "here" / "denoiser", tmp_path / "there" / "moved"
+    diffusers.DDPMPipeline(unet=network, scheduler=diffusers.DDPMScheduler()).save_pretrained(here)
+    shutil.copytree(here, there)
+    guards = []
+    for folder in (here, there):
+        section = GuardSection.model_validate(
+            {"checkpoint": {"path": "tiny-guard", "denoiser": {"path": str(folder)}}}
+        )
+        guards.append(build_guard(section, region=SuffixSlots(4), canvas=Canvas(8, 8, 1), sigma=0.25))
+    assert guards[0].identity == guards[1].identity
+    assert [guard.described["denoiser"]["path"] for guard in guards] == ["denoiser", "moved"]
+    assert str(tmp_path) not in json.dumps([dict(guard.described) for guard in guards])
 
 
 def test_damaged_images_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

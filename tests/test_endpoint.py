@@ -34,7 +34,7 @@ from hybridcert.adapters.endpoint.verdict import (
     decision_of,
 )
 from hybridcert.adapters.image_text import ImageTextInputs, SuffixSlots, WholePrompt
-from hybridcert.adapters.policy import IMAGE, Policy
+from hybridcert.adapters.policy import Policy
 from hybridcert.adapters.word_alphabet import WordAlphabet
 from hybridcert.checkpoints import tiny_guard
 from hybridcert.datasets.digits_captions import SUFFIX_SLOTS, VOCABULARY, load_digit_captions
@@ -208,7 +208,7 @@ def test_whole_prompts_are_words_joined_by_single_spaces(
 
 
 def test_deleting_words_is_certified_against_insertions_anywhere(url: str) -> None:
-    inputs = ImageTextInputs(WholePrompt(12), WordAlphabet(), None)
+    inputs = ImageTextInputs(WholePrompt(13), WordAlphabet(), None)
     model = hc.SmoothedClassifier(
         guard(url, inputs=inputs, policy="{text}"), noise={"text": hc.RandomDeletion(0.75)}
     )
@@ -675,6 +675,28 @@ def test_an_alphabet_that_cannot_spell_is_refused() -> None:
         guard("http://localhost/v1", inputs=ImageTextInputs(SuffixSlots(2), Codes(), None))
 
 
+@pytest.mark.parametrize("canvas", [CANVAS, None], ids=["image", "text alone"])
+def test_a_text_that_spells_a_placeholder_is_a_text(
+    canvas: Canvas | None, url: str, behaviour: Behaviour
+) -> None:
+    inputs = ImageTextInputs(WholePrompt(2), WordAlphabet(), canvas)
+    classifier = guard(url, inputs=inputs, policy="{image}{text}")
+    X = {"text": ["{image}"]} | ({} if canvas is None else {"image": [BRIGHT]})
+    classifier.predict_encoded(classifier.encode(X))
+    request = json.loads(behaviour.bodies[-1])
+    assert said(request) == "{image}"
+    content = request["messages"][0]["content"]
+    if canvas is not None:
+        assert [part["type"] for part in content] == ["image_url", "text"]
+
+
+def test_unreadable_is_a_label_that_cannot_be_claimed(url: str) -> None:
+    assert guard(url).unclaimable == ("unreadable",)
+    with pytest.raises(ParameterError, match="'unreadable'") as error:
+        certified(guard(url), label="unreadable")
+    one_line(error)
+
+
 def test_a_policy_that_begins_the_answer_is_refused() -> None:
     with pytest.raises(ParameterError, match=r"policy must not hold \{answer\}: an endpoint takes no answer"):
         guard("http://localhost/v1", policy="{text} {suffix} {image} {answer} I say")
@@ -683,11 +705,8 @@ def test_a_policy_that_begins_the_answer_is_refused() -> None:
 def test_policies_come_from_text_file_or_package(tmp_path: Path) -> None:
     file = tmp_path / "policy.txt"
     file.write_text("Ist das böse? {text}{suffix}{image}\n", encoding="utf-8")
-    assert Policy.of(file).filled({"{text}": "{image}", "{suffix}": "!"}) == [
-        "Ist das böse? {image}!",
-        IMAGE,
-        "",
-    ]
+    pieces = Policy.of(file).filled({"{text}": "{image}", "{suffix}": "!"})
+    assert pieces == ["Ist das böse? {image}!", None, ""]
     shipped = Policy.of(None)
     shipped.check_inputs(slots())
     assert "Safe or Unsafe" in shipped.text

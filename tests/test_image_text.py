@@ -60,6 +60,34 @@ def test_colours_become_grey_and_transparency_white():
     assert Canvas(1, 2, 1).read(picture, name="x").tolist() == [1.0, 76 / 255]
 
 
+@pytest.mark.parametrize("mode", ["I;16", "I;16B", "I"])
+def test_sixteen_bit_become_eight_without_saturating(mode, tmp_path):
+    values = np.array([[0, 128, 129, 257], [1000, 32768, 65406, 65535]])
+    kinds = {"I;16": "<u2", "I;16B": ">u2", "I": "<i4"}
+    picture = Image.frombytes(mode, (4, 2), values.astype(kinds[mode]).tobytes())
+    expected = np.array([0, 0, 1, 1, 4, 128, 254, 255]) / 255  # 128 / 257 is just below one half
+    assert np.array_equal(Canvas(2, 4, 1).read(picture, name="x"), expected)
+    assert np.array_equal(Canvas(2, 4, 3).read(picture, name="x"), np.tile(expected, 3))
+    Image.fromarray(values.astype("<u2")).save(tmp_path / "image.png", transparency=1000)
+    expected[4] = 1.0  # transparent
+    assert np.array_equal(Canvas(2, 4, 1).read(tmp_path / "image.png", name="x"), expected)
+
+
+@pytest.mark.parametrize(
+    ("picture", "message"),
+    [
+        (Image.new("F", (2, 2), 0.5), r"got floats \(mode F\) of unknown range: pass an array"),
+        (Image.new("I", (2, 2), 65536), r"\(mode I\) must hold values in \[0, 65535\], got 65536: scale"),
+        (Image.new("I", (2, 2), -1), r"must hold values in \[0, 65535\], got -1: scale"),
+        (Image.new("LAB", (2, 2)), r"got mode LAB, which cannot be converted to L$"),
+    ],
+)
+def test_pictures_without_a_scale_are_refused(picture, message):
+    with pytest.raises(hc.DataError, match=f"^row 3: an image .*{message}") as error:
+        Canvas(2, 2, 1).read(picture, name="row 3")
+    assert "\n" not in str(error.value)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -118,6 +146,13 @@ def test_words_are_spelled_without_slots_that_are_empty():
         words.encode("a c")
     with pytest.raises(hc.ParameterError, match="mask needs a list of words"):
         WordAlphabet(mask="[M]")
+
+
+@pytest.mark.parametrize("word", ["", " ", "two words", "tail\t", "\u3000"])
+def test_words_that_no_text_holds_are_refused(word):
+    with pytest.raises(hc.ParameterError, match="must not be empty or hold white space") as error:
+        WordAlphabet(["a", word])
+    assert repr(word) in str(error.value)
 
 
 def test_what_was_read_before_makes_no_other_model():

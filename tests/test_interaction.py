@@ -17,13 +17,15 @@ import hybridcert as hc
 from hybridcert.adapters.canvas import Canvas
 from hybridcert.adapters.image_text import ImageTextInputs, SuffixSlots, as_text
 from hybridcert.adapters.word_alphabet import WordAlphabet
-from hybridcert.cli.filter_interaction import command, print_interaction
+from hybridcert.cli.filter_interaction import command, filtered, print_interaction
 from hybridcert.datasets.image_text import ImageTextPairs, Pair
 from hybridcert.datasets.jsonl_pairs import read_jsonl_pairs, write_pairs
 from hybridcert.datasets.nlvr import read_nlvr
 from hybridcert.errors import DataError, ModelError, ParameterError
 from hybridcert.experiments.interaction import Step, filter_interaction
 from hybridcert.experiments.interaction_result import write_interaction
+from hybridcert.experiments.interaction_run import Filtering, run_filter
+from hybridcert.experiments.run_directory import stored_copies
 
 CANVAS = Canvas(height=8, width=8, channels=1)
 SLOTS, BETA, SIGMA = 4, 0.5, 0.25
@@ -37,15 +39,21 @@ class GreyAndWords:
     """Reads the words of a prompt and the mean grey level of an image.
 
     Unsafe: "match" with a dark image; "snow" with a bright one; a "bomb" or a white image by itself; "fuse"
-    and a "boom" in the slots. A "smudge" makes an answer that is neither, and "crash" raises.
+    and a "boom" in the slots. A "smudge" makes an answer that is neither, and "crash" raises. After
+    ``dies_after`` copies the model is gone for good; a black image takes it down for that moment.
     """
 
     classes_ = np.array(["safe", "unsafe", "unreadable"])
+    not_in_digest = ("copies", "dies_after")
 
-    def __init__(self, *, touchy=False, broken=False):
+    def __init__(self, *, touchy=False, broken=False, dies_after=math.inf):
         self._inputs = ImageTextInputs(SuffixSlots(SLOTS), ALPHABET, CANVAS)
         self._touchy, self._broken = touchy, broken
+        self.dies_after = dies_after
         self.copies = 0
+
+    def described(self):
+        return {"name": "grey and words", "policy": "Is this safe?"}
 
     def surfaces(self):
         return self._inputs.surfaces()
@@ -54,6 +62,11 @@ class GreyAndWords:
         return self._inputs.encode(X)
 
     def predict_encoded(self, batch):
+        if self.copies + len(batch["prompt"]) > self.dies_after:
+            self.dies_after = 0
+            raise ModelError("the server is gone")
+        if (batch["image"] == 0.0).all(axis=1).any():
+            raise ModelError("the image took it down")
         self.copies += len(batch["prompt"])
         answers = [
             self._answer(as_text(prompt).split(), ALPHABET.spell(suffix.tolist()).split(), image)
@@ -218,6 +231,71 @@ def test_batches_change_nothing(pairs, batch):
     pd.testing.assert_frame_equal(run(smoothed(), pairs, batch=batch).frame, run(smoothed(), pairs).frame)
 
 
+def black(pairs, *rows):
+    """Return pairs, some of which have an image that takes the classifier down."""
+    images = [np.zeros((8, 8)) if row in rows else image for row, image in enumerate(pairs.images)]
+    return ImageTextPairs(pairs.ids, pairs.texts, tuple(images), None, pairs.meta, pairs.source)
+
+
+@pytest.mark.parametrize("batch", [1, 3, 64])
+def test_a_pair_that_takes_the_classifier_down_is_dropped_alone(pairs, batch):
+    whole = run(smoothed(), pairs).frame.set_index("id")
+    frame = run(smoothed(), black(pairs, 1, 2, 5), batch=batch).frame.set_index("id")
+    gone = ["text", "image", "noisy image"]
+    assert (frame.loc[gone, "step"] == Step.FAILED).all()
+    assert (frame.loc[gone, "reason"] == "text alone: the image took it down").all()
+    pd.testing.assert_frame_equal(frame.drop(gone), whole.drop(gone))
+
+
+@pytest.mark.parametrize("batch", [1, 3, 64])
+def test_three_such_pairs_in_a_row_end_the_filter(pairs, batch):
+    with pytest.raises(ModelError, match=r"^the image took it down$"):
+        run(smoothed(), black(pairs, 3, 4, 5), batch=batch)
+
+
+@pytest.mark.parametrize("copies", [40, 1000])
+def test_a_classifier_that_is_gone_ends_the_filter_and_what_it_answered_is_kept(pairs, copies, tmp_path):
+    rows = [row for row, name in enumerate(pairs.ids) if name not in ("missing", "damaged", "crash")]
+    pairs = pairs.rows(rows)
+    classifier = smoothed(dies_after=copies)
+    asked = Filtering(classifier, pairs, canvas=CANVAS, samples=400, alpha=0.01, threshold=0.05, seed=3)
+    out = tmp_path / "out"
+    with pytest.raises(ModelError, match="the server is gone") as error:
+        filtered(asked, out, resume=False)
+    assert not (out / "environment.json").exists()
+    kept = classifier.classifier.copies
+    assert stored_copies(out) == kept
+    assert 0 < kept <= copies
+    assert str(error.value) == (
+        f"the server is gone; the answers to {kept} copies are kept in {out}; continue with the same command "
+        f"and --out {out} --resume"
+    )
+    classifier.classifier.dies_after, classifier.classifier.copies = math.inf, 0
+    found = run_filter(asked, out, resume=True)
+    pd.testing.assert_frame_equal(found.frame, run(smoothed(), pairs).frame)
+    assert classifier.classifier.copies == stored_copies(out) - kept
+
+
+def test_a_classifier_that_is_gone_at_the_last_pairs_is_not_held_against_them(pairs):
+    left = pairs.rows([0, 4, 5, 10])  # what noise is put on, two pairs at a time
+    with pytest.raises(ModelError, match="the server is gone"):
+        run(smoothed(dies_after=1700), left, batch=2)  # clean, nothing, and the first two
+    assert len(run(smoothed(dies_after=10**9), left, batch=2).kept) == 2
+
+
+def test_model_and_policy_are_named(pairs, tmp_path):
+    asked = Filtering(
+        smoothed(), pairs.rows([0, 1]), canvas=CANVAS, samples=100, alpha=0.01, threshold=0.05, seed=3
+    )
+    run_filter(asked, tmp_path / "out", resume=False)
+    for name in ("filter.json", "environment.json"):
+        content = json.loads((tmp_path / "out" / name).read_text(encoding="utf-8"))
+        model = content["model"] if name == "environment.json" else content["settings"]["model"]
+        assert (model["class"], model["name"]) == ("GreyAndWords", "grey and words")
+        assert model["policy"] == "Is this safe?"
+    assert re.fullmatch("[0-9a-f]+", model["sha256"])
+
+
 def test_progress_is_told(pairs):
     told = []
     run(smoothed(), pairs, batch=4, progress=lambda *what: told.append(what))
@@ -228,8 +306,12 @@ def test_progress_is_told(pairs):
 
 
 def test_a_broken_classifier_or_broken_data_end_the_filter(pairs):
-    with pytest.raises(ModelError, match=r"failed on each of the first 9 pairs: .*out of order"):
+    with pytest.raises(ModelError, match=r"the classifier failed on every input: .*out of order"):
         run(smoothed(broken=True), pairs)
+    with pytest.raises(ModelError, match=r"the classifier failed on every input: .*out of order"):
+        run(smoothed(broken=True), pairs.rows([0, 1, 7]))
+    with pytest.raises(ModelError, match=r"^the classifier failed on all 2 pairs: the image took it down$"):
+        run(smoothed(), black(pairs, 0, 1).rows([0, 1, 7]))
     with pytest.raises(DataError, match="rows: no pair can be read; the first: row 'missing'"):
         run(smoothed(), pairs.rows([7, 8]))
     with pytest.raises(DataError, match="rows: there are no pairs to filter"):

@@ -16,6 +16,8 @@ from hybridcert.threats import ContinuousSurface
 Pixels = npt.NDArray[np.float64]
 
 _MODES = {1: "L", 3: "RGB"}
+_MOST_OF_16_BIT = 2**16 - 1
+_MOST_PIXELS = 2**24
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -45,6 +47,10 @@ class Canvas:
     def __post_init__(self) -> None:
         check_count("height", self.height)
         check_count("width", self.width)
+        if self.height * self.width > _MOST_PIXELS:
+            raise ParameterError(
+                f"a canvas must have at most {_MOST_PIXELS:,} pixels, got {self.height} × {self.width}"
+            )
         if self.channels not in _MODES:
             raise ParameterError(f"channels must be 1 (grey) or 3 (RGB), got {self.channels!r}")
 
@@ -70,22 +76,24 @@ class Canvas:
         ----------
         image : path, PIL image, or array
             Arrays have shape (H, W) or (H, W, 1 or 3 or 4), and hold uint8 levels or floats in [0, 1]. Floats
-            of the canvas's size are taken as they are; everything else goes through 8 bit.
+            of the canvas's size are taken as they are; everything else goes through 8 bit. Images of 16 bit
+            grey, and those of 32-bit integers, have levels from 0 to 65535.
         name : str
             Names the image in errors.
 
         Raises
         ------
         DataError
-            For a file that is missing or no image, or an array of another shape, type or range.
+            For a file that is missing or no image, an array of another shape, type or range, and a PIL image
+            whose pixels are floats, integers of more than 16 bit, or in a mode that is no colour.
         """
         if isinstance(image, str | Path):
-            return self._drawn(_opened(Path(image), name))
+            return self._drawn(_opened(Path(image), name), name)
         if isinstance(image, np.ndarray):
             exact = self._exact(image, name)
-            return exact if exact is not None else self._drawn(_pictured(image, name))
+            return exact if exact is not None else self._drawn(_pictured(image, name), name)
         if hasattr(image, "convert") and hasattr(image, "resize"):
-            return self._drawn(image)
+            return self._drawn(image, name)
         raise DataError(
             f"{name}: an image must be a path, a PIL image or an array, got {type(image).__name__}"
         )
@@ -110,14 +118,22 @@ class Canvas:
             return None
         return np.ascontiguousarray(planes.transpose(2, 0, 1), dtype=np.float64).ravel()
 
-    def _drawn(self, picture: Any) -> Pixels:
+    def _drawn(self, picture: Any, name: str) -> Pixels:
         """Return a PIL image on this canvas."""
         from PIL import Image
 
+        if picture.mode == "F" or picture.mode.startswith("I"):
+            picture = _in_eight_bit(picture, name)
         if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
             white = Image.new("RGBA", picture.size, (255, 255, 255, 255))
             picture = Image.alpha_composite(white, picture.convert("RGBA"))
-        picture = picture.convert(_MODES[self.channels])
+        try:
+            picture = picture.convert(_MODES[self.channels])
+        except ValueError as error:
+            raise DataError(
+                f"{name}: an image must be grey or in colours, got mode {picture.mode}, which cannot be "
+                f"converted to {_MODES[self.channels]}"
+            ) from error
         if picture.size != (self.width, self.height):
             picture = picture.resize((self.width, self.height), Image.Resampling.BICUBIC)
         levels = np.asarray(picture, dtype=np.float64).reshape(self.height, self.width, self.channels)
@@ -139,6 +155,28 @@ def _opened(path: Path, name: str) -> Any:
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(f"{name}: the image {str(path)!r} is damaged: {reason}") from error
+
+
+def _in_eight_bit(picture: Any, name: str) -> Any:
+    """Return a picture of 16 bit grey in 8 bit: levels divided by 257, rounded; transparent ones white."""
+    from PIL import Image
+
+    if picture.mode == "F":
+        raise DataError(
+            f"{name}: an image must hold integers of 8 or 16 bit, got floats (mode F) of unknown range: pass "
+            "an array of floats in [0, 1]"
+        )
+    values = np.asarray(picture).astype(np.int64)
+    least, most = int(values.min(initial=0)), int(values.max(initial=0))
+    if least < 0 or most > _MOST_OF_16_BIT:
+        worst = least if least < 0 else most
+        raise DataError(
+            f"{name}: an image of integers (mode {picture.mode}) must hold values in [0, {_MOST_OF_16_BIT}], "
+            f"got {worst}: scale it first"
+        )
+    levels = np.rint(values / 257).astype(np.uint8)
+    levels[values == picture.info.get("transparency", -1)] = 255
+    return Image.fromarray(levels)
 
 
 def _pictured(image: npt.NDArray[Any], name: str) -> Any:

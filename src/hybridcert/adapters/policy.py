@@ -79,8 +79,8 @@ class Policy:
         if ANSWER in self.text:
             raise ParameterError(f"policy must not hold {ANSWER}: an endpoint takes no answer that is begun")
 
-    def filled(self, values: Mapping[str, str]) -> list[str]:
-        """Return the pieces of the text in their order, texts in their places; the image stays a placeholder.
+    def filled(self, values: Mapping[str, str]) -> list[str | None]:
+        """Return the pieces of the text in their order, texts in their places.
 
         Parameters
         ----------
@@ -88,12 +88,13 @@ class Policy:
 
         Returns
         -------
-        pieces : alternately text and `IMAGE`: one piece, or text, `IMAGE`, text
+        pieces : one text, or a text, None where the image goes, and a text
+            Whatever the values say, they are text.
         """
-        pieces = [""]
+        texts = [""]
         for part in _PLACES.split(self.text):
             if part == IMAGE:
-                pieces += [IMAGE, ""]
+                texts.append("")
             else:
-                pieces[-1] += values[part] if part in (TEXT, SUFFIX) else part
-        return pieces
+                texts[-1] += values[part] if part in (TEXT, SUFFIX) else part
+        return [*texts] if len(texts) == 1 else [texts[0], None, texts[1]]

@@ -17,6 +17,12 @@ class WordAlphabet:
         The words that may occur. Without it every word may, which only `RandomDeletion` can smooth.
     mask : str, optional
         What a masked word is spelled as (`Absorbing`); needs a list of words.
+
+    Raises
+    ------
+    ParameterError
+        For a mask without words, words that occur twice, and words that no text holds: empty ones, and those
+        with white space in them.
     """
 
     symbols = "words, split at white space"
@@ -24,6 +30,12 @@ class WordAlphabet:
     def __init__(self, words: Sequence[str] | None = None, *, mask: str | None = None) -> None:
         if words is None and mask is not None:
             raise ParameterError(f"mask needs a list of words, got mask {mask!r} and no words")
+        for word in () if words is None else words:
+            if isinstance(word, str) and word.split() != [word]:
+                raise ParameterError(
+                    f"words must not be empty or hold white space, at which texts are split, got {word!r}: "
+                    "list its parts"
+                )
         self._words = OpenVocabulary() if words is None else Vocabulary(words, mask=mask)
         self.size = self._words.size
         self.blank = self._words.blank

@@ -14,13 +14,14 @@ from hybridcert.cli.console import print_json, results
 from hybridcert.cli.interrupts import Interrupted, held
 from hybridcert.cli.kept import kept_in
 from hybridcert.cli.rules import read_value
-from hybridcert.errors import ParameterError
+from hybridcert.errors import ModelError, ParameterError
 
 if TYPE_CHECKING:
     from hybridcert.adapters.canvas import Canvas
     from hybridcert.adapters.image_text import Region
     from hybridcert.datasets.image_text import ImageTextPairs
     from hybridcert.experiments.interaction_result import InteractionResult
+    from hybridcert.experiments.interaction_run import Filtering
     from hybridcert.sampling.classifier import Classifier
 
 EXAMPLE = (
@@ -114,8 +115,7 @@ def command(
     values = {key: read_value(key, raw) for key, raw in given.items()}
     with held():
         from hybridcert.adapters.image_text import SUFFIX, TEXT, SuffixSlots, WholePrompt
-        from hybridcert.cli.progress import ProgressLine
-        from hybridcert.experiments.interaction_run import Filtering, run_filter
+        from hybridcert.experiments.interaction_run import Filtering
         from hybridcert.experiments.run_directory import check_resumable, check_vacant
         from hybridcert.kernels.deletion import RandomDeletion
         from hybridcert.kernels.gaussian import GaussianNoise
@@ -142,12 +142,29 @@ def command(
         threshold=values["threshold"],
         seed=seed,
     )
+    print_interaction(filtered(asked, out, resume=resume), out, as_json=as_json)
+
+
+def filtered(asked: Filtering, out: Path, *, resume: bool) -> InteractionResult:
+    """Filter with a line of progress; say what is kept, and how to continue, where it ends early.
+
+    Raises
+    ------
+    Interrupted
+        After Ctrl-C.
+    ModelError
+        For a classifier that broke down.
+    """
+    with held():
+        from hybridcert.cli.progress import ProgressLine
+        from hybridcert.experiments.interaction_run import run_filter
     try:
         with ProgressLine() as progress:
-            found = run_filter(asked, out, resume=resume, progress=progress)
+            return run_filter(asked, out, resume=resume, progress=progress)
     except KeyboardInterrupt:
         raise Interrupted(kept_in(out)) from None
-    print_interaction(found, out, as_json=as_json)
+    except ModelError as error:
+        raise ModelError(f"{error}; {kept_in(out)}") from error
 
 
 def print_interaction(found: InteractionResult, out: Path, *, as_json: bool) -> None:

@@ -16,7 +16,7 @@ from hybridcert.errors import DataError
 Index = slice | Sequence[int] | NDArray[np.integer] | NDArray[np.bool_]
 """Which pairs: a slice, row numbers, or one truth value a pair."""
 
-_WRITABLE = ("1", "L", "LA", "RGB", "RGBA")
+_WRITABLE = ("1", "I", "I;16", "L", "LA", "RGB", "RGBA")
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +241,8 @@ def _in_plain_mode(picture: Any, where: str) -> Any:
         picture.load()
         if picture.mode in _WRITABLE:
             return picture
+        if picture.mode == "F":
+            raise DataError(f"{where}: an image must hold integers, got floats (mode F) of unknown range")
         return picture.convert("RGBA" if picture.mode in ("P", "PA") else "RGB")
     except (OSError, SyntaxError, ValueError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__

@@ -212,6 +212,11 @@ class PairsConfig(Section):
                 raise ValueError(
                     f"threat.max_d must be at most region.suffix_slots, {slots}, got {threat.max_d}"
                 )
+        if str(self.certificate.label) == "safe" and "unsafe" in self.data.flagged:
+            raise ValueError(
+                "certificate.label is what the guard has to answer about the pairs of data.flagged: got safe "
+                "for pairs that are unsafe"
+            )
         checkpoint = self.model.checkpoint
         if checkpoint is not None and checkpoint.denoiser is not None and self.noise.image is None:
             raise ValueError("model.checkpoint.denoiser needs noise.image: it expects noise of that sigma")

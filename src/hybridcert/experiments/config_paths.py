@@ -28,7 +28,8 @@ _DELIVERY = (
     "model.endpoint.attempts",
     "model.endpoint.timeout",
 )
-"""How answers are fetched; what kind of device computes them is part of the model's own description."""
+"""How answers are fetched. What kind of device computes them is part of the model's own identity, and so is
+the address of an endpoint that does not prove what it is."""
 
 
 def locate(raw: dict[str, Any], folder: Path) -> None:

@@ -29,8 +29,8 @@ TINY_GUARD = "tiny-guard"
 """The name of the checkpoint that ships."""
 
 _POLICY = "policy.txt"
-_NAMES = ("checkpoint", "base_url")
-"""Of a description: what something is called and where it is, rather than what it is."""
+_NAMES = ("checkpoint",)
+"""Of a description: what something is called, rather than what it is."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -94,6 +94,7 @@ def build_guard(section: GuardSection, *, region: Region, canvas: Canvas, sigma:
         found["symbols_sha256"] = hashlib.sha256("\n".join(map(str, listed)).encode()).hexdigest()
     if section.checkpoint is not None and section.checkpoint.denoiser is not None:
         denoiser = classifier.front.described()
+        found["front"] = type(classifier.front).__name__
         found["denoiser"] = denoiser | {"path": _name(denoiser["path"])}
     return Guard(classifier, _without_none(found), _identity(found))
 
@@ -241,8 +242,16 @@ def _name(path: str) -> str:
 
 
 def _identity(described: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a description without names and places; of a device only its kind counts."""
+    """Return a description without names and places; of a device only its kind counts.
+
+    The address of an endpoint counts too, unless the endpoint proves by a fingerprint what answers there: the
+    version of a server's software says nothing about the weights that it loaded.
+    """
     found = {key: value for key, value in described.items() if key not in _NAMES}
+    if "base_url" in found:
+        address = str(found.pop("base_url")).rstrip("/")
+        if not found["serving_stack"].get("system_fingerprint"):
+            found["base_url"] = address
     if "device" in found:
         found["device"] = str(found["device"]).partition(":")[0]
     if "denoiser" in found:

@@ -85,7 +85,9 @@ def filter_interaction(
     DataError
         Without pairs, and where none of them can be read.
     ModelError
-        Where the classifier fails on every example of the first batch.
+        Where the classifier breaks down on three pairs, one by one, with no success between them; on the
+        last ones, and on (no text, no image) as well; or on all. Another pair that breaks it is dropped, with
+        the reason.
     """
     for name, count in (("samples", samples), ("batch", batch)):
         check_count(name, count)
@@ -112,10 +114,17 @@ def filter_interaction(
         "safe": safe,
         "unsafe": unsafe,
         "noise": {name: {"kernel": k.name} | k.parameters() for name, k in sorted(smoothed.noise.items())},
+        "model": _model(smoothed.classifier),
     }
     kept = [row for row, (step, _) in enumerate(judged) if step is Step.KEPT]
     frame = _frame(pairs, clean, noisy, judged, samples, alpha)
     return InteractionResult(kept=pairs.rows(kept), frame=frame, settings=settings)
+
+
+def _model(classifier: Any) -> dict[str, Any]:
+    """Return what a classifier says of itself, its policy included, or at least what kind it is."""
+    described = getattr(classifier, "described", None)
+    return {"class": type(classifier).__qualname__, **({} if described is None else described())}
 
 
 def _check_power(samples: int, alpha: float, threshold: float) -> None:
@@ -137,13 +146,12 @@ def _clean(asker: Asker, pairs: ImageTextPairs, batch: int, report: Report) -> l
     for start in range(0, len(pairs), batch):
         report("asking without noise", start, len(pairs))
         found += asker.clean(pairs.rows(slice(start, start + batch)))
-        readable = [answers for answers in found if not answers.unreadable]
-        if not start and readable and all(answers.failed for answers in readable):
-            raise ModelError(
-                f"the classifier failed on each of the first {len(readable)} pairs: {readable[0].failures[0]}"
-            )
-    if all(answers.unreadable for answers in found):
+    asker.check()
+    readable = [answers for answers in found if not answers.unreadable]
+    if not readable:
         raise DataError(f"{pairs.source}: no pair can be read; the first: {found[0].unreadable}")
+    if all(answers.failed for answers in readable):
+        raise ModelError(f"the classifier failed on all {len(readable)} pairs: {readable[0].failures[0]}")
     return found
 
 
@@ -170,6 +178,7 @@ def _noisy(
         halves = asker.noisy(pairs.rows(some), samples=samples)
         for row, (text, image) in zip(some, halves, strict=True):
             found[row] = {"nothing": nothing, "text": text, "image": image}
+    asker.check()
     return found
 
 

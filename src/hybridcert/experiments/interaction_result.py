@@ -42,7 +42,8 @@ class InteractionResult:
         copies of (text, no image), (no text, image) and (no text, no image) ``*_hits`` (answers other than
         safe) with ``*_upper`` (upper confidence bound on their share), missing where none were drawn.
     settings : mapping
-        ``samples``, ``alpha``, ``threshold``, ``seed``, ``safe``, ``unsafe`` and the noise.
+        ``samples``, ``alpha``, ``threshold``, ``seed``, ``safe``, ``unsafe``, the noise, and the model: what
+        its classifier says of itself (``described()``), policy included.
     """
 
     kept: ImageTextPairs

@@ -47,6 +47,8 @@ def run_filter(
 ) -> InteractionResult:
     """Filter, and write ``kept/``, ``examples.csv``, ``filter.json`` and ``environment.json``.
 
+    The last two name the model and its policy. Where the classifier breaks down the answers so far are kept.
+
     Parameters
     ----------
     resume : bool
@@ -83,7 +85,10 @@ def run_filter(
                 title="filter for interaction",
                 seed=asked.seed,
                 data=data | {"rows": len(asked.pairs), "kept_rows": len(found.kept)},
-                model={key: value or "unknown" for key, value in model.items()},
+                model={
+                    **{key: value or "unknown" for key, value in model.items()},
+                    **found.settings["model"],
+                },
                 cost={"model_calls": stored_copies(directory), "sampling_seconds": seconds},
             )
             write_json(hidden / COMPLETE, environment)

@@ -31,8 +31,12 @@ from hybridcert.sampling.noise import Kernel
 from hybridcert.sampling.outcome import Sampling
 from hybridcert.sampling.rounds import TASK
 from hybridcert.sampling.store import RunStore
+from hybridcert.sampling.streams import RowStreams
 from hybridcert.smoothing import SmoothedClassifier
 from hybridcert.threats import THREATS, DiscreteThreat
+
+_CHECKED_AT_ONCE = 64
+"""Pairs that are in memory while all are checked."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -44,8 +48,9 @@ class PairsResult:
     run : CertificationRun
         The pairs that have to be flagged, every one certified for that label.
     false_alarms : DataFrame
-        The other pairs: ``input``, ``target``, ``clean_label``, ``hits`` (of ``samples`` noisy copies that
-        were given the flagged label), ``samples``. A pair that failed counts as flagged by all copies.
+        The other pairs: ``input``, ``target``, ``digest`` (of the encoded pair: equal ones share their
+        noise), ``clean_label``, ``hits`` (of ``samples`` noisy copies that were given the flagged label),
+        ``samples``. A pair that failed counts as flagged by all copies.
     benign_failures : mapping of input to reason
     model : mapping
         What answered: see `Guard.described`.
@@ -135,6 +140,7 @@ def _run(
     certificate = config.certificate
     smoothed = SmoothedClassifier(guard.classifier, noise=noise_of(config))
     executor = executor_of(execution, guard.classifier, len(pairs) * certificate.samples)
+    _check_all(guard.classifier, pairs)
     store = None if open_store is None else open_store(guard.identity)
     run = smoothed.certify(
         pairs.rows(pairs.flagged).frame(),
@@ -169,6 +175,12 @@ def _run(
         execution=describe_executor(executor),
         seconds=time.perf_counter() - started,
     )
+
+
+def _check_all(classifier: Classifier, pairs: GuardPairs) -> None:
+    """Raise DataError for a pair that cannot be encoded, before the first copy of another one is drawn."""
+    for start in range(0, len(pairs), _CHECKED_AT_ONCE):
+        classifier.encode(pairs.rows(slice(start, start + _CHECKED_AT_ONCE)).frame())
 
 
 def _benign(
@@ -208,7 +220,9 @@ def _false_alarms(
     classes, samples = smoothed.classes_, config.certificate.samples
     flag = class_index(classes, config.certificate.label)
     hits, answers = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.intp)
+    digests: list[str] = []
     if noisy is not None and clean is not None:
+        digests = [key.hex() for key in RowStreams(0).keys(smoothed.classifier.encode(rest.frame()))]
         hits, answers = noisy.counts[:, flag].copy(), clean.counts.argmax(axis=1)
         hits[list(noisy.failures)] = samples
         answers[list(clean.failures)] = flag
@@ -216,6 +230,7 @@ def _false_alarms(
         {
             "input": pd.Series(list(rest.pairs.ids), dtype=object),
             "target": pd.Series(list(rest.pairs.labels or ()), dtype=object),
+            "digest": pd.Series(digests, dtype=object),
             "clean_label": pd.Series(list(classes[answers]), dtype=object),
             "hits": hits,
             "samples": np.full(len(rest), samples, dtype=np.int64),

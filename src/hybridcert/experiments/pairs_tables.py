@@ -35,8 +35,10 @@ class Alarms:
     Attributes
     ----------
     count, pairs : int
+        Of distinct pairs.
     upper : float
-        Upper confidence bound, at level 1 − alpha, on the share that is flagged of pairs like these.
+        Upper confidence bound, at level 1 − alpha, on the share that is flagged of pairs like these. Bounds
+        of several filters from the same pairs hold one by one, not all together.
     """
 
     count: int
@@ -53,8 +55,13 @@ class Alarms:
         """Return count and bound as text, the bound rounded up; nothing without benign pairs."""
         if not self.pairs:
             return [None, None]
-        percent = (decimal.Decimal(self.upper) * 100).quantize(_TENTH, rounding=decimal.ROUND_CEILING)
-        return [f"{self.count} of {self.pairs}", f"{percent} %"]
+        return [f"{self.count} of {self.pairs}", percent_rounded_up(self.upper)]
+
+
+def percent_rounded_up(share: float) -> str:
+    """Return a share in [0, 1] as "12.4 %": one decimal, rounded up, as suits an upper bound."""
+    exact = decimal.Decimal(share) * 100
+    return f"{exact.quantize(_TENTH, rounding=decimal.ROUND_CEILING)} %"
 
 
 def certified_at(run: CertificationRun, threshold: float, point: BudgetPoint, eps: float) -> Bools:
@@ -97,7 +104,8 @@ def tables(
     run : CertificationRun
         A claim about a score, with one budget d or none.
     false_alarms : DataFrame
-        ``clean_label`` and ``hits`` of the pairs that should not be flagged.
+        ``clean_label``, ``hits`` and ``digest`` of the pairs that should not be flagged. Equal pairs share
+        their noise, so they are counted once.
     thresholds : sequence of float
         In addition to that of the run.
     eps : sequence of float
@@ -121,7 +129,8 @@ def _alarm_table(
 ) -> dict[str, Any]:
     label, samples = str(run.settings["label"]), run.samples_at_most
     points = _shown([_d(point) for point in run.points], eps)
-    hits, clean = false_alarms["hits"].to_numpy(), false_alarms["clean_label"].to_numpy()
+    distinct = false_alarms.drop_duplicates("digest")
+    hits, clean = distinct["hits"].to_numpy(), distinct["clean_label"].to_numpy()
     rows: list[list[Any]] = []
     for threshold in thresholds:
         cutoff = cutoff_for(copies=samples, threshold=threshold, miss=run.alpha)
@@ -130,14 +139,16 @@ def _alarm_table(
         rows.append(
             [f"τ = {format_exact(threshold)}: flagged from {cutoff} hits on", *alarms.cells(), *counts]
         )
-    caught = int((run.classes[run.clean] == label).sum())
+    answered = np.ones(len(run), dtype=np.bool_)
+    answered[list(run.failures)] = False  # about these the guard may never have answered
+    caught = int((answered & (run.classes[run.clean] == label)).sum())
     base = Alarms.of(np.asarray(clean == label, dtype=np.bool_), run.alpha)
-    everything = Alarms.of(np.ones(len(false_alarms), dtype=np.bool_), run.alpha)
+    everything = Alarms.of(np.ones(len(distinct), dtype=np.bool_), run.alpha)
     rows.append(["no noise", *base.cells(), caught, *[None] * len(points)])
     rows.append(["flag everything", *everything.cells(), len(run), *[len(run)] * len(points)])
     return {
         "title": f"False alarms, and {label} pairs that stay certified",
-        "text": _alarm_text(run, label, len(false_alarms), unreadable),
+        "text": _alarm_text(run, label, (len(false_alarms), len(distinct)), len(thresholds), unreadable),
         "columns": [
             "",
             "benign flagged",
@@ -149,24 +160,34 @@ def _alarm_table(
     }
 
 
-def _alarm_text(run: CertificationRun, label: str, benign: int, unreadable: int) -> str:
+def _alarm_text(
+    run: CertificationRun, label: str, benign: tuple[int, int], thresholds: int, unreadable: int
+) -> str:
     alpha, copies = format_exact(run.alpha), run.samples_at_most
     sentences = [
-        f"Of {len(run)} pairs that have to be flagged and {benign} benign ones."
-        if benign
-        else (
-            f"Of {len(run)} pairs that have to be flagged. There are no benign pairs, so false alarms are "
-            "not known: name some with data.benign."
-        ),
+        _pairs_text(len(run), *benign),
         (
             f"A filter draws {copies} noisy copies and flags from so many hits on that it misses a score "
-            f"above τ with probability at most {alpha}. At most: upper confidence bound at level 1 − {alpha} "
-            "on the share that it flags of benign pairs like these, rounded up."
+            f"above τ with probability at most {alpha}."
         ),
+    ]
+    if benign[0]:
+        sentences.append(
+            f"At most: upper confidence bound at level 1 − {alpha} on the share that it flags of benign "
+            "pairs like these, rounded up. All rows are about the same pairs: each bound holds by itself "
+            f"with probability at least 1 − {alpha}, not all together."
+        )
+        if thresholds > 1:
+            sentences.append(
+                "To choose a threshold by these bounds, divide alpha by the number of rows to choose from: "
+                f"{alpha} / {thresholds} here."
+            )
+    sentences += [
         (
             f"{label} caught: the score is proven to exceed τ without any change; in the columns behind, it "
             "is proven to stay above τ within d and ε together. A dash: nothing is promised there. No noise "
-            "is the guard alone; flag everything is the trivial rival."
+            "is the guard alone, where a pair on which it failed is not caught; flag everything is the "
+            "trivial rival."
         ),
     ]
     if SUFFIX in run.settings["noise"]:
@@ -178,6 +199,19 @@ def _alarm_text(run: CertificationRun, label: str, benign: int, unreadable: int)
         total = int(run.samples.sum())
         sentences.append(f"{unreadable} of {total} answers were unreadable and count against the claim.")
     return " ".join(sentences)
+
+
+def _pairs_text(flagged: int, benign: int, distinct: int) -> str:
+    """Return of how many pairs the table is."""
+    if not benign:
+        return (
+            f"Of {flagged} pairs that have to be flagged. There are no benign pairs, so false alarms are not "
+            "known: name some with data.benign."
+        )
+    text = f"Of {flagged} pairs that have to be flagged and {benign} benign ones."
+    if distinct < benign:
+        text += f" {distinct} of the latter are distinct: equal pairs share their noise and are counted once."
+    return text
 
 
 def _frontier_table(run: CertificationRun, threshold: float, eps: Sequence[float]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from hybridcert.certificate.confidence import clopper_pearson_upper
 from hybridcert.certificate.deployment import cutoff_for
 from hybridcert.certificate.directed import format_exact
 from hybridcert.certification import CertificationRun
+from hybridcert.experiments.pairs_tables import percent_rounded_up
 from hybridcert.experiments.run_directory import going_on, together
 from hybridcert.experiments.run_files import describe_environment, write_run
 from hybridcert.experiments.training import Report
@@ -20,7 +21,6 @@ from hybridcert.experiments.vlm_demo import (
     UNSAFE,
     DemoResult,
     DemoSettings,
-    SmoothedFilter,
     identity_of,
     run_demo,
 )
@@ -106,13 +106,13 @@ def flagged(result: DemoResult) -> list[list[Any]]:
                     f"{one.name}, τ = {format_exact(threshold)}",
                     f"{(hits >= cutoff).sum()} of {len(hits)}",
                     f"{alarms} of {benign}",
-                    _percent_up(float(clopper_pearson_upper(alarms, benign, settings.alpha))),
+                    percent_rounded_up(float(clopper_pearson_upper(alarms, benign, settings.alpha))),
                     f"{hits.mean() / settings.samples:.3f}",
                     f"{one.benign_hits.mean() / settings.samples:.4f}",
                 ]
             )
     wrong = int(result.clean_benign.sum())
-    upper = _percent_up(float(clopper_pearson_upper(wrong, benign, settings.alpha)))
+    upper = percent_rounded_up(float(clopper_pearson_upper(wrong, benign, settings.alpha)))
     caught = f"{result.clean_unsafe.sum()} of {len(result.unsafe)}"
     rows.append(["no noise", caught, f"{wrong} of {benign}", upper, None, None])
     everything = [f"{len(result.unsafe)} of {len(result.unsafe)}", f"{benign} of {benign}", "100 %"]
@@ -148,23 +148,13 @@ def _tables(result: DemoResult) -> list[dict[str, Any]]:
     return [
         {
             "title": "Unsafe pairs certified at (d, ε): two threats, and rivals",
-            "text": "A dash: nothing is promised there. In the suffix slots the adversary writes up to d "
-            "words behind the message, and the filter has to know where the slots begin; whoever knows that "
-            "can drop them, which is the rival to beat. Insertions anywhere need no boundary: the noise "
-            "deletes words of the whole message. A message that mentions the number m times keeps it with "
-            "probability "
-            f"1 − {format_exact(settings.deletion)}^m, which caps its score; a low threshold then buys d. "
-            f"The same {settings.samples} copies of {len(result.unsafe)} pairs serve both thresholds.",
+            "text": _about_threats(result),
             "columns": ["", *points],
             "rows": side_by_side(result),
         },
         {
             "title": "What the filters flag",
-            "text": f"A deployed filter draws {settings.samples} copies and flags from so many hits on that "
-            "a "
-            f"score above τ is missed with probability at most {format_exact(settings.alpha)}: it errs "
-            f"towards "
-            "flagging. Unreadable answers about benign pairs count as hits.",
+            "text": _about_alarms(settings),
             "columns": [
                 "",
                 "unsafe flagged",
@@ -178,6 +168,31 @@ def _tables(result: DemoResult) -> list[dict[str, Any]]:
     ]
 
 
+def _about_threats(result: DemoResult) -> str:
+    settings = result.settings
+    beta, last = format_exact(settings.deletion), format_exact(settings.thresholds[-1])
+    survives = format_exact(round(1 - settings.deletion, 6))
+    return (
+        "A dash: nothing is promised there. In the suffix slots the adversary writes up to d words behind "
+        "the message, and the filter has to know where the slots begin; whoever knows that can drop them, "
+        "which is the rival to beat. Insertions anywhere need no boundary: the noise deletes words of the "
+        f"whole message. A message that mentions the number once keeps it with probability {survives}, which "
+        f"caps its score; a low threshold then buys d. The same {settings.samples} copies of "
+        f"{len(result.unsafe)} pairs serve both thresholds. Certificates, settings and report of the run "
+        f"against insertions (deletion at {beta}, τ = {last}) are in {ANYWHERE}/."
+    )
+
+
+def _about_alarms(settings: DemoSettings) -> str:
+    alpha = format_exact(settings.alpha)
+    return (
+        f"A deployed filter draws {settings.samples} copies and flags from so many hits on that a score "
+        f"above τ is missed with probability at most {alpha}: it errs towards flagging. Unreadable answers "
+        "about benign pairs count as hits. Each upper bound holds by itself with probability at least "
+        f"1 − {alpha}, not all together."
+    )
+
+
 def _certified(run: CertificationRun) -> list[int | None]:
     """Return the numbers of certified pairs at `_POINTS`; None where the run is about something else."""
     known = {point.d for point in run.points}
@@ -185,14 +200,3 @@ def _certified(run: CertificationRun) -> list[int | None]:
         int(run.certified(d, eps).sum()) if d in known and (eps == 0.0 or run.norm != "none") else None
         for d, eps in _POINTS
     ]
-
-
-def _percent_up(share: float) -> str:
-    return f"{-(-share * 1000 // 1) / 10:.1f} %"
-
-
-def certified_together(one: SmoothedFilter, threshold: float, *, d: int) -> int:
-    """Return how many pairs are certified against d changes and a positive shift together."""
-    run = one.runs[threshold]
-    point = next(point for point in run.points if point.d == d)
-    return int((point.radii.certified & (np.asarray(point.radii.radius) > 0)).sum())

@@ -174,5 +174,10 @@ def _why_none(run: RunData, budget: Budget) -> str:
         )
     if 0 < int(best["successes"]) == int(best["samples"]):
         agreed = f"although all {int(best['samples'])} copies of an input agreed"
-        return f"{text}, {agreed}: only other noise or more copies can help."
+        helps = (
+            "other noise or more copies"
+            if run.rank is not None
+            else "other noise, more copies or a lower threshold"
+        )
+        return f"{text}, {agreed}: only {helps} can help."
     return text + "."

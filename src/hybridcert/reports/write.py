@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import tempfile
 from pathlib import Path
 
@@ -79,6 +80,10 @@ def _write_run(run: RunData) -> ReportFiles:
     }
     if naive.applies(run):
         contents["unsound_naive_product"] = naive.naive_product(run)
+    for extra in run.extras:
+        contents[_file_name(str(extra["title"]))] = pd.DataFrame(
+            extra["rows"], columns=list(extra["columns"])
+        )
     return _write(run.directory, page.run_page(run, light=light, dark=dark), light, contents)
 
 
@@ -120,6 +125,11 @@ def _write(directory: Path, text: str, figure: bytes, contents: dict[str, pd.Dat
     _replace(picture, figure)
     _replace(html, text.encode())
     return ReportFiles(html, picture, tuple(written))
+
+
+def _file_name(title: str) -> str:
+    """Return a title as the name of a file: its letters and digits, joined by underscores."""
+    return "_".join(re.findall(r"[a-z0-9]+", title.lower()))
 
 
 def _replace(path: Path, content: bytes) -> None:

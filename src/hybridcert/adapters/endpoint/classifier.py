@@ -16,7 +16,7 @@ from hybridcert.adapters.endpoint.messages import Messages
 from hybridcert.adapters.endpoint.request import Request
 from hybridcert.adapters.endpoint.stack import Consistency, ServingStack, listed_fields
 from hybridcert.adapters.endpoint.transport import Transport
-from hybridcert.adapters.endpoint.verdict import LABELS, UNREADABLE, ByLogprobs, decision_of
+from hybridcert.adapters.endpoint.verdict import LABELS, UNCLAIMABLE, UNREADABLE, ByLogprobs, decision_of
 from hybridcert.adapters.image_text import ImageTextInputs
 from hybridcert.adapters.policy import Policy
 from hybridcert.certificate.ranges import check_count
@@ -31,7 +31,8 @@ class EndpointClassifier:
     """A guard that answers Safe or Unsafe through ``POST {base_url}/chat/completions``.
 
     Its labels are "safe", "unsafe" and "unreadable". An answer that spells neither of the first two counts
-    as "unreadable", and so against whatever is claimed: it is never skipped, and never asked for again.
+    as "unreadable", and so against whatever is claimed: it is never skipped, and never asked for again. That
+    label itself cannot be claimed.
 
     Every row is asked on its own, equal rows too. Temperature 0, top_p 1, n 1 and the seed are sent with
     every request. A server that still answers with chance of its own, independent from request to request,
@@ -88,6 +89,11 @@ class EndpointClassifier:
     ParameterError, ConfigError
         For values outside these ranges, or a policy that cannot be read.
 
+    Attributes
+    ----------
+    unclaimable : tuple of str
+        Labels that no certificate is about: "unreadable".
+
     Examples
     --------
     >>> from hybridcert.adapters.canvas import Canvas
@@ -97,6 +103,7 @@ class EndpointClassifier:
     >>> guard = EndpointClassifier("http://localhost:8000/v1", "guard", inputs=inputs)
     """
 
+    unclaimable = UNCLAIMABLE
     not_in_digest = ("_transport",)  # how often and how fast is asked; the address is an attribute of its own
 
     def __init__(

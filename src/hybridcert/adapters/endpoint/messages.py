@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from hybridcert.adapters.canvas import Canvas
 from hybridcert.adapters.image_text import ImageTextInputs, SuffixSlots, as_text
-from hybridcert.adapters.policy import IMAGE, SUFFIX, TEXT, Policy
+from hybridcert.adapters.policy import SUFFIX, TEXT, Policy
 from hybridcert.adapters.word_alphabet import WordAlphabet
 from hybridcert.errors import ParameterError
 from hybridcert.sampling.classifier import Batch
@@ -66,11 +66,11 @@ class Messages:
     def _messages(self, values: dict[str, str], image: str | None) -> list[dict[str, Any]]:
         pieces = self.policy.filled(values)
         if image is None:
-            text = "".join(piece for piece in pieces if piece != IMAGE)
+            text = "".join(piece for piece in pieces if piece is not None)
             return [{"role": "user", "content": text}]
         parts: list[dict[str, Any]] = []
         for piece in pieces:
-            if piece == IMAGE:
+            if piece is None:
                 parts.append({"type": "image_url", "image_url": {"url": image}})
             elif piece:
                 parts.append({"type": "text", "text": piece})

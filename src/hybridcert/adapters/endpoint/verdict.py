@@ -18,6 +18,9 @@ SAFE, UNSAFE, UNREADABLE = 0, 1, 2
 LABELS = ("safe", "unsafe", "unreadable")
 """Labels by their index."""
 
+UNCLAIMABLE = (LABELS[UNREADABLE],)
+"""Labels about which nothing is ever claimed: they say that an answer was none."""
+
 SPELLINGS: Mapping[str, Sequence[str]] = {"safe": ("Safe",), "unsafe": ("Unsafe",)}
 
 MOST_TOP_LOGPROBS = 20

@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import textwrap
 import warnings
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -86,8 +87,9 @@ class Checkpoint:
     @property
     def loading(self) -> dict[str, str]:
         """How the files become a model: precision, kind of device, attention, versions."""
+        saved = getattr(self.config(), "dtype", None) if self.dtype == "auto" else self.dtype
         return {
-            "dtype": self.dtype,
+            "dtype": str(saved or "auto").removeprefix("torch."),
             "device": self.device.partition(":")[0],
             "attention": self.attention or "default",
             "quantization": self.quantization or "none",
@@ -151,25 +153,31 @@ class Checkpoint:
             return transformers.AutoConfig.from_pretrained(self.folder())
 
     def torch_device(self) -> Any:
-        """Return the device that the model goes to; raise ParameterError for a name that torch refuses."""
+        """Return the device that the model goes to; raise ParameterError for one that there is not."""
         import torch
 
         if self.device == "auto":
             return torch.device("cuda" if torch.cuda.is_available() else "cpu")
         try:
-            return torch.device(self.device)
+            device = torch.device(self.device)
         except RuntimeError as error:
             raise ParameterError(
                 f'device must be "auto" or a device of torch, such as cpu or cuda:1, got {self.device!r}'
             ) from error
+        if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+            raise ParameterError(
+                f"device must be one that is here, got {self.device!r}: torch sees "
+                f'{torch.cuda.device_count()} of that kind, use "auto" or "cpu"'
+            )
+        return device
 
     def model(self) -> Any:
-        """Return the model, on its device, ready to answer.
+        """Return the model, on its device, ready to answer. Weights that it does not use are left alone.
 
         Raises
         ------
         ModelError
-            If it cannot be loaded.
+            If it cannot be loaded, or weights are missing.
         """
         import torch
 
@@ -186,24 +194,33 @@ class Checkpoint:
             )
             options["device_map"] = {"": device}
         with self._loading("model"):
-            model = transformers.AutoModelForImageTextToText.from_pretrained(self.folder(), **options)
+            model, found = transformers.AutoModelForImageTextToText.from_pretrained(
+                self.folder(), output_loading_info=True, **options
+            )
             if self.quantization is None:
                 model = model.to(device)
+        lacking = sorted([*found["missing_keys"], *(key[0] for key in found["mismatched_keys"])])
+        if lacking:
+            raise ModelError(
+                f"checkpoint {self.path!r} lacks {len(lacking)} weights of its model, or has them in other "
+                f"shapes, the first of them {lacking[0]}: they would be random numbers"
+            )
         return model.eval().requires_grad_(requires_grad=False)
 
     @contextlib.contextmanager
     def _loading(self, what: str) -> Iterator[None]:
-        """Load without progress bars; turn what that raises into one line."""
+        """Load without progress bars and reports; turn what that raises into one line."""
         logging: Any = _transformers().utils.logging
-        shown = logging.is_progress_bar_enabled()
+        shown, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
         logging.disable_progress_bar()
+        logging.set_verbosity(logging.CRITICAL)
         try:
             yield
         except Exception as error:  # loaders raise whatever their authors chose
-            raise ModelError(
-                f"the {what} of checkpoint {self.path!r} cannot be loaded: {described(error)}"
-            ) from error
+            reason = textwrap.shorten(f"{type(error).__name__}: {error}", 300, placeholder=" ...")
+            raise ModelError(f"the {what} of checkpoint {self.path!r} cannot be loaded: {reason}") from error
         finally:
+            logging.set_verbosity(verbosity)
             if shown:
                 logging.enable_progress_bar()
 

@@ -55,7 +55,10 @@ class PromptRows:
 
     def of_text(self, text: str, name: Any) -> list[int]:
         """Return the tokens of a prompt; raise DataError, naming the row, for one that controls the model."""
-        ids = tokenized(self._loaded.tokenizer, text)
+        try:
+            ids = tokenized(self._loaded.tokenizer, text)
+        except DataError as error:
+            raise DataError(f"row {name!r}: {error}") from error
         for token in ids:
             if token in self._loaded.forbidden:
                 shown = self._loaded.tokenizer.convert_ids_to_tokens(token)

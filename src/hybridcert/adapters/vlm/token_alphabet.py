@@ -109,8 +109,14 @@ class TokenAlphabet:
 
 
 def tokenized(tokenizer: Any, text: str) -> list[int]:
-    """Return the ids of a piece of text, without anything around it."""
-    return list(tokenizer(text, add_special_tokens=False)["input_ids"]) if text else []
+    """Return the ids of a piece of text, without anything around it; raise DataError for broken Unicode."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"a text must be valid Unicode, got {text[error.start]!r} alone at position {error.start}"
+        ) from error
+    return list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]) if text else []
 
 
 def forbidden_ids(tokenizer: Any) -> set[int]:
