@@ -19,6 +19,9 @@ from hybridcert.errors import HybridCertError, ModelError, ParameterError
 FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0
 """Seconds before the second attempt, doubled from attempt to attempt; and the longest wait."""
 
+LAST_WAIT = 2.0
+"""Seconds that requests under way have to end, before the connection is closed under them."""
+
 _AGAIN = {408, 429}
 _QUOTED = 300
 """Characters of a server's message that are quoted."""
@@ -57,10 +60,11 @@ class Client:
         self._threads = concurrent.futures.ThreadPoolExecutor(
             transport.concurrency, thread_name_prefix="endpoint"
         )
-        self._finalizer = weakref.finalize(self, _shut, self._http, self._threads)
+        self._under_way: set[concurrent.futures.Future[Reply]] = set()
+        self._finalizer = weakref.finalize(self, _shut, self._http, self._threads, self._under_way)
 
     def close(self) -> None:
-        """Close the connection and wait for nothing; a client that nobody holds any more closes itself."""
+        """Close the connection, `LAST_WAIT` from now at most; a client that nobody holds closes itself."""
         self._finalizer()
 
     def complete(self, bodies: Iterable[bytes]) -> list[Reply]:
@@ -81,6 +85,8 @@ class Client:
         try:
             for body in bodies:
                 futures.append(self._threads.submit(self._complete, body, given_up))
+                self._under_way.add(futures[-1])
+                futures[-1].add_done_callback(self._under_way.discard)
             for future in concurrent.futures.as_completed(futures):
                 future.result()  # the first failure ends the wait
             return [future.result() for future in futures]
@@ -154,8 +160,13 @@ class Client:
         return line if len(line) <= _QUOTED else line[:_QUOTED] + "…"
 
 
-def _shut(http: Any, threads: concurrent.futures.ThreadPoolExecutor) -> None:
+def _shut(
+    http: Any,
+    threads: concurrent.futures.ThreadPoolExecutor,
+    under_way: set[concurrent.futures.Future[Reply]],
+) -> None:
     threads.shutdown(wait=False, cancel_futures=True)
+    concurrent.futures.wait(list(under_way), timeout=LAST_WAIT)  # else they open connections that none closes
     http.close()
 
 
