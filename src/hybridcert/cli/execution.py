@@ -26,7 +26,7 @@ Executor = Annotated[
         "--executor",
         "NAME",
         "processes, serial (this process alone) or ray (extra `ray`). Default: processes, or serial for "
-        "little work.",
+        "little work and for guards on pairs, which every process would load.",
     ),
 ]
 Workers = Annotated[

@@ -21,7 +21,7 @@ from hybridcert.certificate.deployment import cutoff_for
 from hybridcert.certificate.directed import format_down, format_exact
 from hybridcert.errors import DataError
 from hybridcert.reports.run_data import RunData
-from hybridcert.reports.tables import number_certificates, percent
+from hybridcert.reports.tables import answered, number_certificates, percent
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ class Filter:
             name = f"τ = {format_exact(threshold)}"
             points.append(FilterPoint(name, threshold, cutoff, alarms, upper, above, certified, certified[0]))
         wrong = int((run.benign["clean_label"].astype(str) == label).sum())
-        caught = int((clean["clean_label"].astype(str) == label).sum())
+        caught = int(((clean["clean_label"].astype(str) == label) & answered(clean)).sum())
         upper = float(clopper_pearson_upper(wrong, benign, alpha))
         points += [
             FilterPoint("no noise", None, None, wrong, upper, None, None, caught),

@@ -44,12 +44,19 @@ class Headline:
     constant: tuple[tuple[str, ...], int] | None
 
 
+def answered(rows: pd.DataFrame) -> pd.Series:
+    """Return which inputs the classifier did not fail on; of the others no answer is known."""
+    if "stopped" not in rows:
+        return pd.Series(True, index=rows.index)
+    return rows["stopped"] != "failed"
+
+
 def headline(run: RunData) -> Headline:
     """Count accuracy and abstentions."""
     rows = run.at(run.budgets[0])
     clean_right = None
     if run.has_target and "clean_label" in rows:
-        clean_right = int((rows["clean_label"] == rows["target"]).sum())
+        clean_right = int(((rows["clean_label"] == rows["target"]) & answered(rows)).sum())
     return Headline(
         inputs=len(rows),
         clean_right=clean_right,
