@@ -28,6 +28,7 @@ benchmarks: $(VENV)/.developer
 	$(BIN)/python benchmarks/adult.py
 	$(BIN)/python benchmarks/engine.py
 	$(BIN)/python benchmarks/sample_reuse.py
+	$(BIN)/python benchmarks/vlm.py
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'

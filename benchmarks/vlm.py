@@ -43,7 +43,7 @@ from hybridcert.sampling.streams import RowStreams, Stage
 SLOTS = 8
 WORDS = [word for word in VOCABULARY if word != PAD]
 LARGER = {"hidden_size": 256, "intermediate_size": 1024, "num_hidden_layers": 8, "num_attention_heads": 8}
-"""Text network of the larger guard; with its embeddings about 10 million parameters."""
+"""Text network of the larger guard; about 8 million parameters."""
 REAL = {
     "0.5b": {
         "hidden_size": 896,
