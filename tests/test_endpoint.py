@@ -427,7 +427,9 @@ def test_a_server_that_takes_too_long_is_asked_again(url: str, behaviour: Behavi
 
 def test_nobody_at_the_address_is_a_clear_error() -> None:
     url = f"http://127.0.0.1:{free_port()}/v1"
-    with pytest.raises(ModelError, match=r"does not answer after 2 attempts, last ConnectError: .*resume"):
+    with pytest.raises(
+        ModelError, match=r"does not answer after 2 attempts, last ConnectError: .*is it running"
+    ):
         guard(url, attempts=2).load()
 
 

@@ -466,6 +466,11 @@ def test_images_that_cannot_be_read_are_named(slots, pairs, tmp_path):
     ("columns", "message"),
     [
         ({"text": ["a <image> b"]}, r"^row 0: prompts must not hold control tokens, got '<image>'$"),
+        ({"text": ["qwertz asdf"]}, r"^row 0: the tokenizer knows no word of the prompt 'qwertz asdf'$"),
+        (
+            {"text": ["a \ud800 b"]},
+            r"^row 0: a text must be valid Unicode, got '.ud800' alone at position 2$",
+        ),
         ({"text": ["seven " * 120]}, r"^row 0: prompt and slots of 128 tokens, .* window of 128$"),
         ({"suffix": ["one two"], "text": [3]}, r"^row 0: text must be a string, got 3"),
         ({"suffix": ["frobnicate"]}, r"^row 0, suffix: token '<unk>' \(id 1\) is none of the 58"),
@@ -527,6 +532,33 @@ def test_checkpoints_that_are_none_are_refused(tmp_path):
     classifier = VisionLanguageClassifier(broken, region=SuffixSlots(2), canvas=CANVAS, policy=POLICY)
     with pytest.raises(hc.ModelError, match=r"^the model of checkpoint .* cannot be loaded: "):
         classifier.load()
+
+
+def test_weights_that_are_missing_are_refused(tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    folder = tmp_path / "guard"
+    shutil.copytree(tiny_guard(), folder)
+    weights = load_file(folder / "model.safetensors")
+    lost = next(name for name in weights if name.endswith("k_proj.weight"))
+    kept = {name: values for name, values in weights.items() if name != lost}
+    save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
+    classifier = VisionLanguageClassifier(folder, region=SuffixSlots(2), canvas=CANVAS, policy=POLICY)
+    with pytest.raises(hc.ModelError, match=r"lacks 1 weights of its model, .* would be random numbers$"):
+        classifier.load()
+
+
+def test_devices_that_are_not_here_are_refused():
+    with pytest.raises(hc.ParameterError, match=r"^device must be one that is here, got 'cuda:99'"):
+        guard_on("cuda:99")
+    with pytest.raises(hc.ParameterError, match=r"^device must be .auto. or a device of torch, .* got 'gpu'"):
+        guard_on("gpu")
+
+
+def guard_on(device):
+    return VisionLanguageClassifier(
+        Checkpoint(str(tiny_guard()), device=device), region=SuffixSlots(2), canvas=CANVAS, policy=POLICY
+    )
 
 
 def test_a_tokenizer_without_the_labels_is_refused(tmp_path):

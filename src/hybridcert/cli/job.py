@@ -13,6 +13,7 @@ from hybridcert.cli.interrupts import Interrupted
 from hybridcert.cli.progress import Prefixed, ProgressLine
 from hybridcert.cli.rules import option_name
 from hybridcert.cli.summary import print_summary
+from hybridcert.errors import ModelError
 from hybridcert.experiments.config_paths import locate
 from hybridcert.experiments.execution import Execution
 from hybridcert.experiments.identity import check_same_sweep
@@ -119,6 +120,10 @@ def run_job(job: Job, *, as_json: bool) -> None:
             _log([target / run.directory for run in runs], job.mlflow)
     except KeyboardInterrupt:
         raise Interrupted(_what_is_kept(job, runs, target)) from None
+    except ModelError as error:
+        if not stored_copies(target):
+            raise
+        raise ModelError(f"{error}; {_what_is_kept(job, runs, target)}") from error
 
 
 def _do_all(job: Job, runs: list[SweepRun], target: Path) -> None:

@@ -123,6 +123,8 @@ def _local(path: str, revision: str | None) -> Path:
         if revision is not None:
             raise ParameterError(f"revision is for hub names, and {path!r} is a folder, got {revision!r}")
         return Path(path)
+    if path.startswith((".", "/", "~")):
+        raise ParameterError(f"path must be a folder or the hub name of a checkpoint: there is no {path!r}")
     fetch = needed("huggingface_hub").snapshot_download
     try:
         return Path(fetch(path, revision=revision, allow_patterns=list(_WANTED)))

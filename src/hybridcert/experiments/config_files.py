@@ -10,7 +10,7 @@ import yaml
 
 from hybridcert.errors import ConfigError
 
-_KEYS = "data, model, noise, threat, certificate, report"
+_KEYS = "data, model, noise, threat, certificate, report (pairs of prompt and image: canvas and region too)"
 
 
 def read_mapping(path: Path) -> dict[str, Any]:

@@ -136,8 +136,8 @@ class Client:
         if up:
             return HybridCertError(f"{self._transport.base_url} failed in {times}, last with {problem}")
         return ModelError(
-            f"{self._transport.base_url} does not answer after {times}, last {problem}: start it again and "
-            "resume from the store, which keeps what was counted"
+            f"{self._transport.base_url} does not answer after {times}, last {problem}: is it running? What "
+            "the store of a run holds is not asked again"
         )
 
     def _reply(self, response: Any) -> Reply:

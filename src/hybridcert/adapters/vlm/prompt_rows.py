@@ -59,6 +59,9 @@ class PromptRows:
             ids = tokenized(self._loaded.tokenizer, text)
         except DataError as error:
             raise DataError(f"row {name!r}: {error}") from error
+        unknown = self._loaded.tokenizer.unk_token_id
+        if ids and unknown is not None and all(token == unknown for token in ids):
+            raise DataError(f"row {name!r}: the tokenizer knows no word of the prompt {text[:40]!r}")
         for token in ids:
             if token in self._loaded.forbidden:
                 shown = self._loaded.tokenizer.convert_ids_to_tokens(token)
