@@ -159,8 +159,8 @@ class SmoothingNoise:
 def _corrupt(
     tiled: npt.NDArray[Any], kernel: Kernel, surface: Surface, stream: np.random.Generator
 ) -> npt.NDArray[Any]:
-    columns = list(surface.eligible)
-    everything = len(columns) == tiled.shape[1]
+    everything = len(surface.eligible) == tiled.shape[1]
+    columns = [] if everything else list(surface.eligible)
     part = tiled if everything else tiled[:, columns]
     drawn: npt.NDArray[Any]
     if isinstance(kernel, ContinuousNoise):
