@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeGuard, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ import numpy.typing as npt
 from hybridcert.certificate.ranges import check_count
 from hybridcert.errors import ModelError
 from hybridcert.sampling.classifier import Batch, Classifier, Loadable
-from hybridcert.sampling.copies import Copies, DrawingClassifier
+from hybridcert.sampling.copies import Copies, draws
 from hybridcert.sampling.noise import SmoothingNoise
 from hybridcert.sampling.streams import Stage
 
@@ -52,7 +52,6 @@ class Tally(Protocol):
         """
 
 
-@runtime_checkable
 class Inquiry(Protocol):
     """Asks the classifier about a block in a way of its own; picklable, stateless, adds up as tallies do."""
 
@@ -61,6 +60,11 @@ class Inquiry(Protocol):
 
     def ask(self, classifier: Classifier, copies: Copies) -> Cells:
         """Return the counts of one block, (cells,) int64."""
+
+
+def asks(tally: Tally | Inquiry) -> TypeGuard[Inquiry]:
+    """Return whether a tally asks the classifier itself; runtime protocols would take longer to tell."""
+    return hasattr(tally, "ask")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -194,10 +198,11 @@ def perform(work: Work, task: Task) -> Cells:
     ModelError
         If an answer is no class index: every draw counts, so there is no count without it.
     """
-    if isinstance(work.tally, Inquiry):
+    if asks(work.tally):
         return np.stack([work.tally.ask(work.classifier, copies) for copies in _copies(work, task)])
-    if isinstance(work.classifier, DrawingClassifier):
-        return np.stack([_lazily(work, work.tally, copies) for copies in _copies(work, task)])
+    tally = cast("Tally", work.tally)
+    if draws(work.classifier):
+        return np.stack([_lazily(work, tally, copies) for copies in _copies(work, task)])
     drawn = [
         work.noise.draw(task.inputs, b.row, b.copies, task.keys[b.row], stage=task.stage, block=b.number)
         for b in task.blocks
@@ -205,12 +210,12 @@ def perform(work: Work, task: Task) -> Cells:
     batch = {name: _stacked([d[name] for d in drawn]) for name in task.inputs}
     classes = len(work.classifier.classes_)
     answers = checked_answers(work.classifier.predict_encoded(batch), classes, task.copies)
-    cells = np.empty((len(task.blocks), work.tally.cells(classes)), dtype=np.int64)
+    cells = np.empty((len(task.blocks), tally.cells(classes)), dtype=np.int64)
     end = 0
     for i, (block, copies) in enumerate(zip(task.blocks, drawn, strict=True)):
         start, end = end, end + block.copies
         clean = {name: array[block.row] for name, array in task.inputs.items()}
-        cells[i] = work.tally(answers[start:end], copies, clean, classes=classes)
+        cells[i] = tally(answers[start:end], copies, clean, classes=classes)
     return cells
 
 
@@ -221,9 +226,8 @@ def _copies(work: Work, task: Task) -> Iterator[Copies]:
 
 def _lazily(work: Work, tally: Tally, copies: Copies) -> Cells:
     """Let the classifier draw the copies of one block, and count its answers."""
-    classifier = work.classifier
-    assert isinstance(classifier, DrawingClassifier)
-    classes = len(classifier.classes_)
+    classes, classifier = len(work.classifier.classes_), work.classifier
+    assert draws(classifier)
     answers = checked_answers(classifier.predict_copies(copies), classes, copies.count)
     clean = {name: copies.clean(name) for name in copies.inputs}
     return tally(answers, _Drawn(copies), clean, classes=classes)

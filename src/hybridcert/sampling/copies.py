@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Iterator
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -95,6 +95,11 @@ class DrawingClassifier(Protocol):
 
     def predict_copies(self, copies: Copies) -> npt.NDArray[np.intp]:
         """Return the index into ``classes_`` for every copy, shape (copies.count,)."""
+
+
+def draws(classifier: object) -> TypeGuard[DrawingClassifier]:
+    """Return whether a classifier draws its copies itself; runtime protocols would take longer to tell."""
+    return hasattr(classifier, "predict_copies")
 
 
 @runtime_checkable
