@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,8 @@ from hybridcert.adapters.canvas import Canvas
 from hybridcert.certificate.ranges import check_count
 from hybridcert.denoising.extra import needed
 from hybridcert.errors import ModelError, ParameterError
-from hybridcert.sampling.blocks import block_copies
 from hybridcert.sampling.classifier import Batch, Classifier, Loadable
-from hybridcert.threats import Surface
+from hybridcert.sampling.wrapped import Wrapped
 
 Front = Callable[[Any], Any]
 """Floating tensor (n, C, H, W) in units of [0, 1], not clipped → tensor of the same shape."""
@@ -61,7 +60,7 @@ def denoised(
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Denoised:
+class Denoised(Wrapped):
     """See `denoised`."""
 
     classifier: Classifier
@@ -81,34 +80,11 @@ class Denoised:
                 f"got {found}: name another modality or canvas"
             )
 
-    @property
-    def classes_(self) -> npt.NDArray[Any]:
-        """Labels of the classifier."""
-        return self.classifier.classes_
-
-    @property
-    def block_copies(self) -> int:
-        """The most copies that the classifier is asked about at once."""
-        return block_copies(self.classifier)
-
-    @property
-    def unclaimable(self) -> Sequence[Any]:
-        """Classes of the classifier that no claim can be about."""
-        return getattr(self.classifier, "unclaimable", ())
-
-    def surfaces(self) -> Mapping[str, Surface]:
-        """Return the surfaces of the classifier: noise is added in front of everything."""
-        return self.classifier.surfaces()
-
-    def encode(self, X: Any) -> dict[str, npt.NDArray[Any]]:
-        """Return what the classifier makes of inputs."""
-        return self.classifier.encode(X)
-
     def load(self) -> None:
         """Load the function and the classifier, as far as they have something to load."""
-        for part in (self.front, self.classifier):
-            if isinstance(part, Loadable):
-                part.load()
+        if isinstance(self.front, Loadable):
+            self.front.load()
+        Wrapped.load(self)
 
     def predict_encoded(self, batch: Batch) -> npt.NDArray[np.intp]:
         """Return the classifier's answers about the rows with their images passed through the function."""

@@ -67,7 +67,9 @@ def write_demo(directory: Path, result: DemoResult) -> None:
     """Write both runs, each a run directory of its own, the second inside the first."""
     first, last = result.settings.thresholds
     _write(directory, result, result.slots.runs[first], "suffix slots", _tables(result))
-    _write(directory / ANYWHERE, result, result.anywhere.runs[last], "insertions anywhere", [])
+    _write(
+        directory / ANYWHERE, result, result.anywhere.runs[last], "insertions anywhere", _tables(result)[1:]
+    )
 
 
 def side_by_side(result: DemoResult) -> list[list[Any]]:

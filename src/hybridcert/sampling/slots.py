@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import numbers
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -19,17 +19,18 @@ from hybridcert.errors import ParameterError
 from hybridcert.kernels.fields import FieldReplacement
 from hybridcert.kernels.positions import PositionKernel
 from hybridcert.sampling.blocks import block_copies, checked_answers
-from hybridcert.sampling.classifier import Batch, Classifier, Loadable
+from hybridcert.sampling.classifier import Batch, Classifier
 from hybridcert.sampling.copies import Copies, DrawingClassifier, VariantClassifier
 from hybridcert.sampling.noise import Kernel, SmoothingNoise
+from hybridcert.sampling.wrapped import Wrapped
 from hybridcert.threats import DiscreteSurface, Surface
 
 Counts = npt.NDArray[np.int64]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class BySlot:
-    """Counts answers by (last changed slot, class); slot 0 stands for "no slot changed".
+class _PerSlot:
+    """Has a count for every class and 0 … slots.
 
     Attributes
     ----------
@@ -44,6 +45,11 @@ class BySlot:
     def cells(self, classes: int) -> int:
         """Return the number of counts: classes for each of 0 … slots."""
         return (len(self.columns) + 1) * classes
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class BySlot(_PerSlot):
+    """Counts answers by (last changed slot, class); slot 0 stands for "no slot changed"."""
 
     def __call__(
         self, answers: npt.NDArray[np.intp], drawn: Batch, clean: Mapping[str, Any], *, classes: int
@@ -57,26 +63,13 @@ class BySlot:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Completed:
+class Completed(_PerSlot):
     """Asks about every copy with noise on its first 0, 1, … slots only, and counts by (slots, class).
 
     For each number d of slots the copy keeps its first d slots as they were drawn, and the others as they
     are in the input: over copies, independent draws of the noise on d slots. Beginnings that come out alike
     are asked about once.
-
-    Attributes
-    ----------
-    modality : str
-    columns : tuple of int
-        The slots: positions of the modality, in order.
     """
-
-    modality: str
-    columns: tuple[int, ...]
-
-    def cells(self, classes: int) -> int:
-        """Return the number of counts: classes for each of 0 … slots."""
-        return (len(self.columns) + 1) * classes
 
     def ask(self, classifier: Classifier, copies: Copies) -> Counts:
         """Return the counts of one block, shape ((slots + 1) · classes,)."""
@@ -201,7 +194,7 @@ def noise_on_first(noise: SmoothingNoise, modality: str, slots: int) -> Smoothin
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class FirstSlots:
+class FirstSlots(Wrapped):
     """A classifier of which noise and adversary reach only the first slots of one modality.
 
     Parameters
@@ -217,37 +210,13 @@ class FirstSlots:
     modality: str
     slots: int
 
-    @property
-    def classes_(self) -> npt.NDArray[Any]:
-        """Labels of the classifier."""
-        return self.classifier.classes_
-
-    @property
-    def block_copies(self) -> int:
-        """The most copies that the classifier is asked about at once."""
-        return block_copies(self.classifier)
-
-    @property
-    def unclaimable(self) -> Sequence[Any]:
-        """Classes of the classifier that no claim can be about."""
-        return getattr(self.classifier, "unclaimable", ())
-
     def surfaces(self) -> dict[str, Surface]:
         """Return the classifier's surfaces, with fewer eligible positions."""
         return _with_first(self.classifier.surfaces(), self.modality, self.slots)
 
-    def encode(self, X: Any) -> dict[str, npt.NDArray[Any]]:
-        """Validate inputs as the classifier does."""
-        return self.classifier.encode(X)
-
     def predict_encoded(self, batch: Batch) -> npt.NDArray[np.intp]:
         """Answer as the classifier does."""
         return self.classifier.predict_encoded(batch)
-
-    def load(self) -> None:
-        """Let the classifier load itself where it has something to load."""
-        if isinstance(self.classifier, Loadable):
-            self.classifier.load()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
