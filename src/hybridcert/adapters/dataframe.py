@@ -11,11 +11,13 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, clone
 
+from hybridcert.adapters.estimator_margins import estimator_margins, score_method
 from hybridcert.adapters.labels import class_indices
 from hybridcert.adapters.onehot_linear import OneHotLinear
 from hybridcert.adapters.schema import Column, Scale, TableSchema
 from hybridcert.errors import ModelError, ParameterError
 from hybridcert.sampling.classifier import Batch
+from hybridcert.sampling.scores import Sensitivity
 from hybridcert.threats import ContinuousSurface, DiscreteSurface
 
 
@@ -132,16 +134,67 @@ class DataFrameClassifier(BaseEstimator):  # type: ignore[misc]
         return fast.predict(batch, self._predict)
 
     @property
+    def tells_margins(self) -> bool:
+        """Whether `margins` works: where the trained estimator has scores for its classes."""
+        return self.classes_ is not None and score_method(self._model()) is not None
+
+    def margins(self, batch: Batch, label: int) -> npt.NDArray[np.float64]:
+        """Return the lead of a label's score over the best other one, shape (rows,).
+
+        Its sign is that of `predict_encoded`'s answers, up to rounding. No guarantee rests on it.
+
+        Raises
+        ------
+        ModelError
+            For an estimator without scores; `tells_margins` says so beforehand.
+        """
+        fast = self._fast_path()
+        if fast is not None:
+            return fast.margins(batch, label)
+        table = self._schema().decode(batch)
+        return estimator_margins(self._model(), table, self._answers(table), label)
+
+    @property
+    def tells_sensitivity(self) -> bool:
+        """Whether `sensitivity` works: where copies of a trained one are classified on codes, see `path`."""
+        return self.classes_ is not None and self._fast_path() is not None
+
+    def sensitivity(
+        self, batch: Batch, label: int, origin: Mapping[str, npt.NDArray[np.intp]]
+    ) -> Sensitivity:
+        """Return the derivatives of the mean margin; see `DifferentiableClassifier`.
+
+        Exact as long as the best other class stays the same. Fields of fewer levels than the largest have NaN
+        behind their last one.
+
+        Raises
+        ------
+        ModelError
+            For an estimator that is no linear pipeline; `tells_sensitivity` says so beforehand.
+        """
+        fast = self._fast_path()
+        if fast is None:
+            raise ModelError(
+                f"{type(self._model()).__name__} gives no derivatives, linear pipelines on one-hot fields "
+                "do: attack it by its margins or its answers"
+            )
+        return fast.sensitivity(batch, label, origin)
+
+    @property
     def path(self) -> str:
         """How copies are classified: "encoded" or "generic"."""
         return "generic" if self._fast_path() is None else "encoded"
 
     def _predict(self, batch: Batch) -> npt.NDArray[np.intp]:
         """The generic path: rebuild the table, ask the estimator."""
-        labels = np.asarray(self._model().predict(self._schema().decode(batch)))
+        return self._answers(self._schema().decode(batch))
+
+    def _answers(self, table: Any) -> npt.NDArray[np.intp]:
+        """Return the estimator's answers about a table as class indices."""
         classes = self.classes_
-        assert classes is not None
-        return class_indices(labels, classes)
+        if classes is None:
+            raise ModelError("the estimator is not trained: call fit first, or pass a trained one")
+        return class_indices(np.asarray(self._model().predict(table)), classes)
 
     def _fast_path(self) -> OneHotLinear | None:
         if self.encoded == "never" or not OneHotLinear.may_fit(self._model()):

@@ -20,21 +20,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hybridcert.adapters.digits_grid import (
+    FLOAT32_EXACT,
+    FLOAT64_EXACT,
+    PIXEL_HIGHEST,
+    PIXEL_LOWEST,
+    PIXEL_STEP,
+    on_grid,
+    pixel_codes,
+)
+from hybridcert.adapters.digits_margins import Agreement, Leads, common
 from hybridcert.errors import DataError, HybridCertError
+from hybridcert.sampling.scores import Sensitivity
 from hybridcert.threats import ContinuousSurface, DiscreteSurface
 
 NONE = -1
 """Stands for "no digit shown" and "no number named"."""
 
 PIXELS = 64
-PIXEL_STEP = 1 / 64
-PIXEL_LOWEST, PIXEL_HIGHEST = -2.0, 3.0
 HIDDEN_UNITS = 128
 IMAGES_SHOWN = 1_000_000
 """Training images a digit reader sees, repetitions counted."""
 MAX_EPOCHS = 50
-FLOAT32_EXACT, FLOAT64_EXACT = 2.0**24, 2.0**53
-"""Up to here the type holds every integer."""
 CHUNK = 2048
 """Rows at a time: keeps intermediate arrays in cache, and has no influence on any answer."""
 
@@ -58,12 +65,12 @@ class DigitReader:
         """Round the weights of a fitted ``MLPClassifier``, also in the model itself."""
         largest = np.full(PIXELS, max(-PIXEL_LOWEST, PIXEL_HIGHEST) / PIXEL_STEP)
         (w_hidden, w_out), (b_hidden, b_out) = model.coefs_, model.intercepts_
-        hidden, hidden_bias, step = _on_grid(
+        hidden, hidden_bias, step = on_grid(
             w_hidden, b_hidden, largest, input_step=PIXEL_STEP, limit=FLOAT32_EXACT
         )
         hidden_largest = largest @ np.abs(hidden) + np.abs(hidden_bias)
         hidden_step = PIXEL_STEP * step
-        out, out_bias, out_step = _on_grid(
+        out, out_bias, out_step = on_grid(
             w_out, b_out, hidden_largest, input_step=hidden_step, limit=FLOAT64_EXACT
         )
         scale = hidden_step * out_step
@@ -80,10 +87,26 @@ class DigitReader:
 
     def scores(self, image: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return whole-number scores, one column for each of ``answers``."""
-        hidden = _pixel_codes(image) @ self.weights_hidden
-        hidden += self.bias_hidden
+        hidden = self._hidden(image)
         np.maximum(hidden, 0, out=hidden)
         return hidden.astype(np.float64) @ self.weights_out + self.bias_out
+
+    def gradient(self, image: NDArray[np.float64], signs: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the derivative by pixel of a sum of logits with these factors, shape (m, PIXELS).
+
+        Rounding to the grid is taken as the identity, clipping to its ends as what it is.
+        """
+        active = self._hidden(image) > 0
+        codes = (signs @ self.weights_out.T * active) @ self.weights_hidden.T.astype(np.float64)
+        inside = (image >= PIXEL_LOWEST) & (image <= PIXEL_HIGHEST)
+        found: NDArray[np.float64] = np.where(inside, codes * (self.scale / PIXEL_STEP), 0.0)
+        return found
+
+    def _hidden(self, image: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Return whole-number sums of the hidden units."""
+        hidden: NDArray[np.float32] = pixel_codes(image) @ self.weights_hidden
+        hidden += self.bias_hidden
+        return hidden
 
     def read(self, image: NDArray[np.float64]) -> NDArray[np.int64]:
         """Return the digit shown in each image, or ``NONE``; shape (m,)."""
@@ -110,7 +133,7 @@ class CaptionReader:
         """Round the weights of a ``LogisticRegression`` on word counts, also in the model itself."""
         words = model.coef_.shape[1] // 2
         largest = np.repeat([caption_length, suffix_slots], words).astype(np.float64)
-        weights, bias, step = _on_grid(
+        weights, bias, step = on_grid(
             model.coef_.T, model.intercept_, largest, input_step=1.0, limit=FLOAT64_EXACT
         )
         model.coef_, model.intercept_ = weights.T * step, bias * step
@@ -130,6 +153,28 @@ class CaptionReader:
             weights = self.caption_weights if position < self.caption_length else self.suffix_weights
             total += weights.take(codes, axis=0)
         return total
+
+    def weight_of_words(self, signs: NDArray[np.float64], origin: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Return what each word at each position adds to the mean of logits with these factors.
+
+        Parameters
+        ----------
+        signs : (m, answers) float
+        origin : (m, positions) int
+            See `DifferentiableClassifier.sensitivity`.
+
+        Returns
+        -------
+        weights : (positions, words) float
+            NaN at positions that no row carries.
+        """
+        found = np.full((origin.shape[1], len(self.caption_weights)), np.nan)
+        for position in range(len(found)):
+            carried = (origin == position).any(axis=1)
+            if carried.any():
+                weights = self.caption_weights if position < self.caption_length else self.suffix_weights
+                found[position] = weights @ (signs[carried].sum(axis=0) * self.scale / len(signs))
+        return found
 
     def read(self, text: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the number that each text names, or ``NONE``; shape (m,)."""
@@ -235,16 +280,52 @@ class DigitsFilter:
 
     def predict_encoded(self, batch: Mapping[str, NDArray[Any]]) -> NDArray[np.int64]:
         """Return an index into ``classes_`` for each encoded row, noisy or clean; shape (m,)."""
-        if self.digit_reader is None or self.caption_reader is None:
-            raise HybridCertError("the filter is not trained: call fit_encoded first")
+        digit_reader, caption_reader = self._readers()
         text, image = batch["text"], batch["image"]
         unsafe = np.empty(len(text), dtype=np.int64)
         for start in range(0, len(text), CHUNK):
             rows = slice(start, start + CHUNK)
-            shown = self.digit_reader.read(image[rows])
-            named = self.caption_reader.read(text[rows])
+            shown = digit_reader.read(image[rows])
+            named = caption_reader.read(text[rows])
             unsafe[rows] = (shown == named) & (named != NONE)
         return unsafe
+
+    def margins(self, batch: Mapping[str, NDArray[Any]], label: int) -> NDArray[np.float64]:
+        """Return how far each row is from losing a label, in logits, shape (m,).
+
+        Never 0, and above 0 exactly where `predict_encoded` answers ``label``; see `digits_margins`.
+        """
+        parts = range(0, len(batch["text"]), CHUNK)
+        rows = [{n: batch[n][start : start + CHUNK] for n in ("text", "image")} for start in parts]
+        found = [self._agreement(part).margins for part in rows]
+        return (1.0 if label == 1 else -1.0) * np.concatenate([np.empty(0), *found])
+
+    def sensitivity(
+        self, batch: Mapping[str, NDArray[Any]], label: int, origin: Mapping[str, NDArray[np.intp]]
+    ) -> Sensitivity:
+        """Return the derivatives of the mean margin; see `DifferentiableClassifier`."""
+        digit_reader, caption_reader = self._readers()
+        found = self._agreement(batch)
+        sign = 1.0 if label == 1 else -1.0
+        pixels = digit_reader.gradient(batch["image"], sign * found.digit_signs).mean(axis=0)
+        words = {}
+        if "text" in origin:
+            words["text"] = caption_reader.weight_of_words(sign * found.caption_signs, origin["text"])
+        return Sensitivity(sign * found.margins, {"image": pixels}, words)
+
+    def _readers(self) -> tuple[DigitReader, CaptionReader]:
+        if self.digit_reader is None or self.caption_reader is None:
+            raise HybridCertError("the filter is not trained: call fit_encoded first")
+        return self.digit_reader, self.caption_reader
+
+    def _agreement(self, batch: Mapping[str, NDArray[Any]]) -> Agreement:
+        """Return how close the readers are to reading the same digit."""
+        digit, caption = self._readers()
+        return Agreement.of(
+            Leads.of(digit.scores(batch["image"]), digit.scale),
+            Leads.of(caption.scores(batch["text"]), caption.scale),
+            common(digit.answers, caption.answers, none=NONE),
+        )
 
     def word_counts(self, text: NDArray[np.int64]) -> NDArray[np.float32]:
         """Count each word in the caption, then in the slots; shape (m, 2 * words)."""
@@ -259,7 +340,7 @@ def train_digit_model(image: NDArray[np.float64], digit: NDArray[np.int64], *, s
     """Fit scikit-learn's ``MLPClassifier`` to pixels rounded and clipped as the reader does it."""
     from sklearn.neural_network import MLPClassifier  # here: workers that only predict need not load it
 
-    pixels = _pixel_codes(image) * np.float32(PIXEL_STEP)
+    pixels = pixel_codes(image) * np.float32(PIXEL_STEP)
     model = MLPClassifier(
         (HIDDEN_UNITS,),
         alpha=1e-3,
@@ -277,35 +358,6 @@ def train_caption_model(counts: NDArray[np.float32], named: NDArray[np.int64]) -
     from sklearn.linear_model import LogisticRegression  # here: workers that only predict need not load it
 
     return LogisticRegression(max_iter=1000, tol=1e-3).fit(counts, named)
-
-
-def _pixel_codes(image: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Express pixels in whole steps of the grid, clipped to its ends."""
-    codes = (image * (1 / PIXEL_STEP)).astype(np.float32)
-    np.rint(codes, out=codes)
-    return np.clip(codes, PIXEL_LOWEST / PIXEL_STEP, PIXEL_HIGHEST / PIXEL_STEP, out=codes)
-
-
-def _on_grid(
-    weights: NDArray[Any],
-    bias: NDArray[Any],
-    largest: NDArray[np.float64],
-    *,
-    input_step: float,
-    limit: float,
-) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-    """Return weights and bias of a layer as integers, and the step of the weights.
-
-    The step is the finest power of two (down to 2^-20) at which every partial sum of the layer stays below
-    ``limit``, whatever the order of summation, for integer inputs of absolute value at most ``largest``.
-    """
-    for exponent in range(20, -21, -1):
-        step = 2.0**-exponent
-        whole = np.rint(np.asarray(weights, dtype=np.float64) / step)
-        whole_bias = np.rint(np.asarray(bias, dtype=np.float64) / (step * input_step))
-        if (largest @ np.abs(whole) + np.abs(whole_bias)).max() < limit:
-            return whole, whole_bias, step
-    raise HybridCertError(f"no grid holds the trained weights, the largest is {np.abs(weights).max():.3g}")
 
 
 def _checked(values: ArrayLike, *, name: str, width: int, kinds: str, highest: int) -> NDArray[Any]:

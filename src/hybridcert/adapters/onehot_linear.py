@@ -8,7 +8,7 @@ time, and checked on random rows. Scores too close to a tie to be sure of the la
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -34,9 +34,11 @@ from sklearn.preprocessing import (
 )
 from sklearn.svm import LinearSVC
 
+from hybridcert.adapters.estimator_margins import finite, leads, rivals
 from hybridcert.adapters.schema import TableSchema
 from hybridcert.errors import ModelError
 from hybridcert.sampling.classifier import Batch
+from hybridcert.sampling.scores import Sensitivity
 
 _LINEAR = (LinearSVC, LogisticRegression, LogisticRegressionCV, Perceptron, RidgeClassifier, SGDClassifier)
 _SCALERS = (MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler)
@@ -126,6 +128,32 @@ class OneHotLinear:
             self.audited = True
         return answers
 
+    def margins(self, batch: Batch, label: int) -> Scores:
+        """Return the lead of a label's score over the best other one, shape (rows,)."""
+        return leads(finite(self._evaluate(batch)[0]), label)
+
+    def sensitivity(
+        self, batch: Batch, label: int, origin: Mapping[str, npt.NDArray[np.intp]]
+    ) -> Sensitivity:
+        """Return the derivatives of the mean margin; see `DataFrameClassifier.sensitivity`."""
+        scores, _ = self._evaluate(batch)
+        signs = _signs(scores, label) / max(1, len(scores))
+        tables = {}
+        if "categorical" in origin:
+            tables["categorical"] = self._weight_of_levels(signs, origin["categorical"])
+        numbers = {"numeric": self.weights @ signs.sum(axis=0)} if len(self.weights) else {}
+        return Sensitivity(leads(finite(scores), label), numbers, tables)
+
+    def _weight_of_levels(self, signs: Scores, origin: npt.NDArray[np.intp]) -> Scores:
+        """Return the change of the mean margin for each level of each column; NaN where there is none."""
+        most = max((len(table) for table in self.tables), default=0)
+        found = np.full((len(self.tables), most), np.nan)
+        for position, table in enumerate(self.tables):
+            carried = (origin == position).any(axis=1)
+            if carried.any():
+                found[position, : len(table)] = table @ signs[carried].sum(axis=0)
+        return found
+
     def _evaluate(self, batch: Batch) -> tuple[Scores, float]:
         """Return scores, shape (rows, outputs), and the largest sum of absolute terms."""
         rows = len(next(iter(batch.values())))
@@ -143,6 +171,17 @@ class OneHotLinear:
             scores += values @ self.weights
             size += float((np.abs(values).max(axis=0) @ np.abs(self.weights)).max())
         return scores, size
+
+
+def _signs(scores: Scores, label: int) -> Scores:
+    """Return the derivative of each row's margin with respect to its scores, shape of the scores."""
+    signs = np.zeros_like(scores)
+    if scores.shape[1] == 1:
+        signs[:, 0] = 1.0 if label == 1 else -1.0
+        return signs
+    signs[:, label] = 1.0
+    signs[np.arange(len(scores)), rivals(scores, label)] = -1.0
+    return signs
 
 
 def _is_additive(step: Any, numeric: frozenset[Any]) -> bool:

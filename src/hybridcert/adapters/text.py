@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.base import BaseEstimator, clone
 
+from hybridcert.adapters.estimator_margins import estimator_margins, score_method
 from hybridcert.adapters.labels import class_indices
 from hybridcert.adapters.vocabulary import OpenVocabulary, Vocabulary
 from hybridcert.errors import DataError, ModelError, ParameterError
@@ -141,14 +142,27 @@ class TextClassifier(BaseEstimator):  # type: ignore[misc]
 
     def predict_encoded(self, batch: Batch) -> npt.NDArray[np.intp]:
         """Return class indices; the estimator is asked once about equal rows."""
-        classes = self.classes_
-        if classes is None:
-            raise ModelError(
-                "the text classifier is not trained: call fit first, or pass a trained estimator"
-            )
         first, index = _distinct(batch[MODALITY])
-        labels = np.asarray(self._model().predict(self.decode(batch[MODALITY][first])))
-        return class_indices(labels, classes)[index]
+        return self._answers(self.decode(batch[MODALITY][first]))[index]
+
+    @property
+    def tells_margins(self) -> bool:
+        """Whether `margins` works: where the trained estimator has scores for its classes."""
+        return self.classes_ is not None and score_method(self._model()) is not None
+
+    def margins(self, batch: Batch, label: int) -> npt.NDArray[np.float64]:
+        """Return the lead of a label's score over the best other one, shape (rows,).
+
+        Its sign is that of `predict_encoded`'s answers. No guarantee rests on it.
+
+        Raises
+        ------
+        ModelError
+            For an estimator without scores; `tells_margins` says so beforehand.
+        """
+        first, index = _distinct(batch[MODALITY])
+        texts = self.decode(batch[MODALITY][first])
+        return estimator_margins(self._model(), texts, self._answers(texts), label)[index]
 
     def set_params(self, **params: Any) -> TextClassifier:
         """Set parameters as in scikit-learn; the tokens that were seen are forgotten where they change."""
@@ -156,6 +170,15 @@ class TextClassifier(BaseEstimator):  # type: ignore[misc]
         if set(params) & {"tokens", "vocabulary", "mask", "max_length"}:
             self.__dict__.pop("words_", None)
         return self
+
+    def _answers(self, texts: list[str]) -> npt.NDArray[np.intp]:
+        """Return the estimator's answers about texts as class indices."""
+        classes = self.classes_
+        if classes is None:
+            raise ModelError(
+                "the text classifier is not trained: call fit first, or pass a trained estimator"
+            )
+        return class_indices(np.asarray(self._model().predict(texts)), classes)
 
     def _model(self) -> Any:
         return getattr(self, "estimator_", self.estimator)

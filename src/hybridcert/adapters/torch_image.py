@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from hybridcert.adapters.canvas import Canvas
-from hybridcert.adapters.torch_inputs import IMAGE, TOKENS, TensorInputs
+from hybridcert.adapters.torch_gradients import behind
+from hybridcert.adapters.torch_inputs import IMAGE, NUMERIC, TOKENS, TensorInputs
 from hybridcert.adapters.torch_pickling import packed, unpacked
+from hybridcert.adapters.torch_sensitivity import MeanGradient, lead
 from hybridcert.certificate.ranges import check_count
 from hybridcert.errors import ModelError, ParameterError
 from hybridcert.sampling.classifier import Batch, Loadable
+from hybridcert.sampling.scores import Sensitivity
 from hybridcert.threats import ContinuousSurface, DiscreteSurface, Surface
 
 DTYPES = ("float32", "float64", "float16", "bfloat16")
@@ -179,17 +183,52 @@ class TorchClassifier:
             For outputs of another shape, or NaN.
         """
         self.load()
-        torch = _torch()
-        rows = len(next(iter(batch.values())))
-        answers = np.empty(rows, dtype=np.intp)
-        with torch.inference_mode():
-            for start in range(0, rows, self.batch_size):
-                part = {name: batch[name][start : start + self.batch_size] for name in self.inputs.names}
-                size = len(next(iter(part.values())))
-                if self.pad_batches and size < self.batch_size:
-                    part = {name: _filled(array, self.batch_size) for name, array in part.items()}
-                answers[start : start + size] = self._answers(part)[:size]
+        answers = np.empty(_rows(batch), dtype=np.intp)
+        with _torch().inference_mode():
+            for rows, part in self._parts(batch):
+                scores = self._scores(self._tensors(part), self.front).numpy()
+                answers[rows] = np.argmax(scores, axis=1)[: rows.stop - rows.start]
         return answers
+
+    def margins(self, batch: Batch, label: int) -> npt.NDArray[np.float64]:
+        """Return the lead of a label's score over the best other one, shape (rows,).
+
+        Its sign is that of `predict_encoded`'s answers, up to ties and the rounding of scores. No guarantee
+        rests on it.
+
+        Raises
+        ------
+        ModelError
+            For outputs of another shape, or NaN.
+        """
+        self.load()
+        found = np.empty(_rows(batch))
+        with _torch().inference_mode():
+            for rows, part in self._parts(batch):
+                margins = lead(self._scores(self._tensors(part), self.front), label)
+                found[rows] = margins.numpy()[: rows.stop - rows.start]
+        return found
+
+    def sensitivity(
+        self, batch: Batch, label: int, origin: Mapping[str, npt.NDArray[np.intp]]
+    ) -> Sensitivity:
+        """Return the derivatives of the mean margin; see `DifferentiableClassifier`.
+
+        Tokens are differentiated by the vectors that embeddings (`torch.nn.Embedding`) give for the codes
+        as they are, all of these together; NaN where the module reads its codes in another way. A front
+        without derivatives is taken as the identity.
+
+        Raises
+        ------
+        ModelError
+            For a module whose scores torch cannot differentiate.
+        """
+        self.load()
+        gradient = MeanGradient(self._loaded, self.inputs, batch, origin)
+        front = None if self.front is None else functools.partial(behind, self.front)
+        for rows, part in self._parts(batch):
+            gradient.add(rows, self._tensors(part), lambda given: lead(self._scores(given, front), label))
+        return gradient.mean()
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the description; weights as plain arrays, equal in every process that holds the same."""
@@ -204,43 +243,63 @@ class TorchClassifier:
             state["module"] = unpacked(state["module"], stored)
         self.__dict__.update(state)
 
-    def _tensor(self, name: str, array: npt.NDArray[Any]) -> Any:
-        """Return one modality on the device."""
-        torch = _torch()
-        if name == TOKENS:
-            return torch.as_tensor(array, dtype=torch.int64).to(self.device)
-        dtype = _dtype(self._loaded)
-        if name != IMAGE:
-            return torch.as_tensor(array, dtype=dtype).to(self.device)
-        assert self.inputs.image is not None
-        images = self.inputs.image.planes(array)
-        if self.front is None:
-            return torch.as_tensor(images, dtype=dtype).to(self.device)
-        return self.front(torch.as_tensor(images, dtype=torch.float32).to(self.device)).to(dtype)
+    def _parts(self, batch: Batch) -> Iterator[tuple[slice, Batch]]:
+        """Yield rows, ``batch_size`` at a time, and what they hold, filled up if batches are to be."""
+        total = _rows(batch)
+        for start in range(0, total, self.batch_size):
+            rows = slice(start, min(start + self.batch_size, total))
+            part = {name: batch[name][rows] for name in self.inputs.names}
+            if self.pad_batches and rows.stop - start < self.batch_size:
+                part = {name: _filled(array, self.batch_size) for name, array in part.items()}
+            yield rows, part
 
-    def _answers(self, part: Batch) -> npt.NDArray[np.intp]:
-        """Return the index of the first of the largest scores of every row."""
-        tensors = {name: self._tensor(name, array) for name, array in part.items()}
+    def _tensors(self, part: Batch) -> dict[str, Any]:
+        """Return the modalities on the device, images as the front takes them if there is one."""
+        torch = _torch()
+        dtype = _dtype(self._loaded)
+        types = {
+            IMAGE: dtype if self.front is None else torch.float32,
+            NUMERIC: dtype,
+            TOKENS: torch.int64,
+        }
+        found = {}
+        for name, array in part.items():
+            values = self.inputs.image.planes(array) if name == IMAGE and self.inputs.image else array
+            # a copy, which the module may change in place
+            found[name] = torch.tensor(values, dtype=types[name], device=self.device)
+        return found
+
+    def _scores(self, tensors: Mapping[str, Any], front: Callable[[Any], Any] | None) -> Any:
+        """Return the scores of every row on the host, a float64 tensor (rows, classes)."""
+        torch = _torch()
+        given = dict(tensors)
+        if front is not None:
+            given[IMAGE] = front(given[IMAGE]).to(_dtype(self._loaded))
         if self.arguments is not None:
-            output = self._loaded(**{self.arguments[name]: tensor for name, tensor in tensors.items()})
-        elif len(tensors) == 1:
-            output = self._loaded(*tensors.values())
+            output = self._loaded(**{self.arguments[name]: tensor for name, tensor in given.items()})
+        elif len(given) == 1:
+            output = self._loaded(*given.values())
         else:
-            output = self._loaded(**tensors)
+            output = self._loaded(**given)
         output = getattr(output, "logits", output)
-        if not isinstance(output, _torch().Tensor):
+        if not isinstance(output, torch.Tensor):
             raise ModelError(f"the module must return scores or logits, got {type(output).__name__}")
-        scores: npt.NDArray[np.float64] = output.cpu().double().numpy()
-        rows, classes = len(next(iter(part.values()))), len(self.classes)
-        one_score = classes == 2 and scores.shape in ((rows,), (rows, 1))
-        if not one_score and scores.shape != (rows, classes):
+        scores = output.cpu().double()
+        rows, classes = _rows(given), len(self.classes)
+        if classes == 2 and tuple(scores.shape) in ((rows,), (rows, 1)):
+            positive = scores.reshape(rows)
+            scores = torch.stack([torch.zeros_like(positive), positive], dim=1)
+        if tuple(scores.shape) != (rows, classes):
             raise ModelError(
-                f"the module must return scores of shape ({rows}, {classes}), got {scores.shape}"
+                f"the module must return scores of shape ({rows}, {classes}), got {tuple(scores.shape)}"
             )
-        if np.isnan(scores).any():
+        if bool(scores.isnan().any()):
             raise ModelError("the module answered with NaN: no class can be read from that")
-        answers = scores.reshape(rows) > 0 if one_score else np.argmax(scores, axis=1)
-        return answers.astype(np.intp)
+        return scores
+
+
+def _rows(batch: Mapping[str, Any]) -> int:
+    return len(next(iter(batch.values())))
 
 
 def _torch() -> Any:

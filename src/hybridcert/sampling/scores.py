@@ -19,7 +19,12 @@ Floats = npt.NDArray[np.float64]
 
 @runtime_checkable
 class ScoringClassifier(Protocol):
-    """A classifier that tells how far it is from another answer."""
+    """A classifier that tells how far it is from another answer.
+
+    An attribute ``tells_margins`` (True where absent), and ``tells_sensitivity`` for
+    `DifferentiableClassifier`, say whether the method works for this instance: that may depend on an
+    estimator, or on settings.
+    """
 
     def margins(self, batch: Batch, label: int) -> Floats:
         """Return how far each row is from losing a label, shape (rows,).

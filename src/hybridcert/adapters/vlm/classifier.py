@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import functools
-import types
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,28 +12,27 @@ import numpy.typing as npt
 import pandas as pd
 
 from hybridcert.adapters.canvas import Canvas
-from hybridcert.adapters.image_text import (
-    IMAGE,
-    PROMPT,
-    SUFFIX,
-    ImageTextInputs,
-    Region,
-    WholePrompt,
-    as_text,
-    check_region,
-)
+from hybridcert.adapters.image_text import IMAGE, SUFFIX, ImageTextInputs, Region, check_region
 from hybridcert.adapters.policy import Policy
 from hybridcert.adapters.vlm.checkpoint import Checkpoint
-from hybridcert.adapters.vlm.image_noise import PORTION, noisy_images
+from hybridcert.adapters.vlm.image_noise import noisy_images
+from hybridcert.adapters.vlm.image_pipeline import ImagePipeline
 from hybridcert.adapters.vlm.label_tokens import CLASSES, UNREADABLE, LabelTokens, parsed
 from hybridcert.adapters.vlm.loaded import Loaded
+from hybridcert.adapters.vlm.options import (
+    check_batches,
+    check_decision,
+    check_front,
+    check_probabilities,
+)
 from hybridcert.adapters.vlm.prompt_rows import PromptRows
-from hybridcert.adapters.vlm.suffix_tree import packed
+from hybridcert.adapters.vlm.sensitivity import PromptGradient
+from hybridcert.adapters.vlm.suffix_tree import groups, packed
 from hybridcert.adapters.vlm.token_alphabet import TokenAlphabet
-from hybridcert.certificate.ranges import check_count
-from hybridcert.errors import DataError, ParameterError
+from hybridcert.errors import ParameterError
 from hybridcert.sampling.classifier import Batch, Loadable
 from hybridcert.sampling.copies import Copies
+from hybridcert.sampling.scores import Sensitivity
 from hybridcert.threats import Surface
 
 if TYPE_CHECKING:
@@ -42,9 +40,6 @@ if TYPE_CHECKING:
 
 Answers = npt.NDArray[np.intp]
 Front = Callable[[Any], Any]
-
-_GROUPS = 4
-"""Groups of copies with about as many endings each, into which a batch is cut."""
 
 
 class VisionLanguageClassifier:
@@ -125,30 +120,9 @@ class VisionLanguageClassifier:
             raise ParameterError(f"canvas must be Canvas(height, width, channels), got {canvas!r}")
         self.canvas = canvas
         self.policy = Policy.of(policy)
-        if decision not in ("probability", "text"):
-            raise ParameterError(f'decision must be "probability" or "text", got {decision!r}')
-        if not 0.0 <= least_mass <= 1.0:
-            raise ParameterError(f"least_mass must be in [0, 1], got {least_mass!r}")
-        for name, value in (
-            ("answer_tokens", answer_tokens),
-            ("batch_size", batch_size),
-            ("block_copies", block_copies),
-        ):
-            check_count(name, value)
-        if threads is not None:
-            check_count("threads", threads)
-        if noise_on not in ("host", "device"):
-            raise ParameterError(f'noise_on must be "host" or "device", got {noise_on!r}')
-        if noise_on == "device" and batch_size % PORTION and PORTION % batch_size:
-            raise ParameterError(
-                f"batch_size must be a multiple or a divisor of {PORTION} with noise_on='device', got "
-                f"{batch_size}"
-            )
-        if isinstance(front, types.FunctionType):
-            raise ParameterError(
-                "front must be an object of a class with __call__, by whose content a run is known again, "
-                f"not the function {front.__name__}"
-            )
+        check_decision(decision, least_mass=least_mass, answer_tokens=answer_tokens)
+        check_batches(batch_size, block_copies=block_copies, noise_on=noise_on, threads=threads)
+        check_front(front)
         self.decision = decision
         self.least_mass = least_mass
         self.answer_tokens = answer_tokens
@@ -179,24 +153,8 @@ class VisionLanguageClassifier:
             prompt, or more tokens than the model's window holds.
         """
         arrays = self.inputs.encode(X)
-        names = list(X.index) if isinstance(X, pd.DataFrame) else range(len(arrays[IMAGE]))
-        fixed = self._loaded.layout.length + self._loaded.image_tokens
-        window = self._loaded.window
-        whole = self.region.max_length if isinstance(self.region, WholePrompt) else 0
-        if window is not None and fixed + whole > window:
-            raise ParameterError(
-                f"max_length must be at most {max(0, window - fixed)}: policy and image take {fixed} tokens "
-                f"of the model's window of {window}, got {whole}"
-            )
-        for row, name in enumerate(names):
-            if isinstance(self.region, WholePrompt):
-                continue
-            most = len(self._prompts.of_text(as_text(arrays[PROMPT][row]), name)) + self.region.slots
-            if window is not None and fixed + most > window:
-                raise DataError(
-                    f"row {name!r}: prompt and slots of {most} tokens, with policy and image {fixed + most}, "
-                    f"do not fit into the model's window of {window}"
-                )
+        names = list(X.index if isinstance(X, pd.DataFrame) else range(len(arrays[IMAGE])))
+        self._prompts.check_window(arrays, names)
         return arrays
 
     def load(self) -> None:
@@ -211,18 +169,7 @@ class VisionLanguageClassifier:
 
     def predict_encoded(self, batch: Batch) -> Answers:
         """Return an index into ``classes_`` for every row, noisy or clean."""
-        import torch
-
-        found = []
-        rows = len(batch[IMAGE])
-        for start in range(0, rows, self.batch_size):
-            part = slice(start, min(start + self.batch_size, rows))
-            values = np.array(batch[IMAGE][part], dtype=np.float64)
-            images = torch.from_numpy(self.canvas.planes(values)).to(self._loaded.network.device)
-            prompts = [self._prompts.fixed(batch, row) for row in range(part.start, part.stop)]
-            symbols = batch[self._prompts.modality][part]
-            lines = [self._prompts.whole(p, s) for p, s in zip(prompts, symbols, strict=True)]
-            found.append(self._verdicts(lines, images))
+        found = [self._verdicts(self._lines(batch, part), images) for part, images in self._parts(batch)]
         return np.concatenate(found) if found else np.empty(0, dtype=np.intp)
 
     def predict_copies(self, copies: Copies) -> Answers:
@@ -253,6 +200,51 @@ class VisionLanguageClassifier:
             else:
                 found.append(self._one_by_one(fixed, images, part, mine))
         return np.concatenate(found)
+
+    @property
+    def tells_margins(self) -> bool:
+        """Whether `margins` works: where verdicts are read off probabilities."""
+        return self.decision == "probability"
+
+    @property
+    def tells_sensitivity(self) -> bool:
+        """Whether `sensitivity` works: where the steps of the image processor are known as well."""
+        return self.tells_margins and isinstance(self._loaded.pipeline, ImagePipeline)
+
+    def margins(self, batch: Batch, label: int) -> npt.NDArray[np.float64]:
+        """Return how far each row is from losing a label, as log probabilities; see `LabelTokens.margins`.
+
+        Raises
+        ------
+        ModelError
+            With ``decision="text"``.
+        """
+        import torch
+
+        check_probabilities(self.decision)
+        found = [np.empty(0)]
+        for part, images in self._parts(batch):
+            with torch.inference_mode():
+                margins = self._labels.margins(self._logits(self._lines(batch, part), images), label)
+            found.append(margins.cpu().double().numpy())
+        return np.concatenate(found)
+
+    def sensitivity(
+        self, batch: Batch, label: int, origin: Mapping[str, npt.NDArray[np.intp]]
+    ) -> Sensitivity:
+        """Return the derivatives of the mean margin; see `DifferentiableClassifier` and `PromptGradient`.
+
+        NaN for the empty slot. A front without derivatives is taken as the identity.
+
+        Raises
+        ------
+        ModelError
+            With ``decision="text"``, or for a model that cannot be differentiated, with the reason.
+        """
+        check_probabilities(self.decision)
+        margins = functools.partial(self._labels.margins, label=label)
+        gradient = PromptGradient(self._loaded, self._prompts, self.front, margins)
+        return gradient.mean(batch, origin, self._parts(batch))
 
     def described(self) -> dict[str, Any]:
         """Return what answers depend on besides the input, as certificates state it.
@@ -287,14 +279,19 @@ class VisionLanguageClassifier:
 
         loaded = self._loaded
         with torch.inference_mode():
-            pixels = loaded.pixels(images if self.front is None else self.front(images))
             if self.decision == "text":
-                written = loaded.network.generated(rows, pixels, tokens=self.answer_tokens)
+                written = loaded.network.generated(rows, self._pixels(images), tokens=self.answer_tokens)
                 answers = loaded.tokenizer.batch_decode(written, skip_special_tokens=True)
                 return np.array([parsed(answer) for answer in answers], dtype=np.intp)
-            behind = [self._prompts.behind_head(row) for row in rows]
-            logits = loaded.network.last_logits(behind, pixels, loaded.head)
-            return _indices(self._labels.verdicts(logits))
+            return _indices(self._labels.verdicts(self._logits(rows, images)))
+
+    def _logits(self, rows: Sequence[Sequence[int]], images: torch.Tensor) -> torch.Tensor:
+        """Return the logits at the first position of the answer."""
+        behind = [self._prompts.behind_head(row) for row in rows]
+        return self._loaded.network.last_logits(behind, self._pixels(images), self._loaded.head)
+
+    def _pixels(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        return self._loaded.pixels(images if self.front is None else self.front(images))
 
     def _endings(
         self,
@@ -311,10 +308,10 @@ class VisionLanguageClassifier:
         tokens = self._alphabet.token_table()[variants]
         found = np.empty(len(owner), dtype=np.intp)
         with torch.inference_mode():
-            pixels = loaded.pixels(images if self.front is None else self.front(images))
+            pixels = self._pixels(images)
             start = self._prompts.behind_head(self._prompts.before_suffix(fixed))
             beginnings = loaded.network.beginnings(start, pixels, loaded.head, len(images))
-            for group in _groups(np.bincount(owner, minlength=len(images))):
+            for group in groups(np.bincount(owner, minlength=len(images))):
                 mine = np.flatnonzero(np.isin(owner, group))
                 row = np.searchsorted(group, owner[mine])
                 endings = packed(tokens[mine], row, tail)
@@ -336,6 +333,21 @@ class VisionLanguageClassifier:
             rows = [self._prompts.whole(fixed, symbols) for symbols in variants[part]]
             found.append(self._verdicts(rows, images[owner[part].tolist()]))
         return np.concatenate(found)
+
+    def _parts(self, batch: Batch) -> Iterator[tuple[slice, torch.Tensor]]:
+        """Yield rows of a batch, ``batch_size`` at a time, and their images on the device."""
+        import torch
+
+        for start in range(0, len(batch[IMAGE]), self.batch_size):
+            part = slice(start, min(start + self.batch_size, len(batch[IMAGE])))
+            values = np.array(batch[IMAGE][part], dtype=np.float64)
+            yield part, torch.from_numpy(self.canvas.planes(values)).to(self._loaded.network.device)
+
+    def _lines(self, batch: Batch, part: slice) -> list[list[int]]:
+        """Return the prompts of some rows as tokens."""
+        symbols = batch[self._prompts.modality]
+        rows = range(part.start, part.stop)
+        return [self._prompts.whole(self._prompts.fixed(batch, row), symbols[row]) for row in rows]
 
     def _images(self, copies: Copies) -> Iterator[tuple[int, torch.Tensor]]:
         """Yield batches of noisy images, each with the number of its first copy."""
@@ -382,9 +394,3 @@ class VisionLanguageClassifier:
 def _indices(verdicts: torch.Tensor) -> Answers:
     found: Answers = verdicts.cpu().numpy().astype(np.intp)
     return found
-
-
-def _groups(endings: npt.NDArray[np.intp]) -> list[npt.NDArray[np.intp]]:
-    """Cut copies into groups with about as many endings each; every group ascending."""
-    order = np.argsort(endings, kind="stable")
-    return [np.sort(part) for part in np.array_split(order, min(_GROUPS, len(order))) if part.size]

@@ -66,7 +66,7 @@ class ImagePipeline:
     the processor's PIL backend. With the torchvision backend images are resized as with PIL, from which
     torchvision's resizing differs by up to two levels, in about one value of a hundred. All views and tiles
     of an image come from the same levels, so noise that was added to an image once is the same in all of
-    them. Gradients end here: rounding to levels has none.
+    them. Gradients end here: rounding to levels has none; `straight_through` leaves rounding out of them.
 
     Parameters
     ----------

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from hybridcert.adapters.vlm.token_alphabet import tokenized
-from hybridcert.errors import ModelError
+from hybridcert.errors import ModelError, ParameterError
 
 if TYPE_CHECKING:
     import torch
@@ -18,6 +21,12 @@ CLASSES = (SAFE, UNSAFE, UNREADABLE)
 
 LABELS: Mapping[str, Sequence[str]] = {SAFE: ("Safe", "safe", "SAFE"), UNSAFE: ("Unsafe", "unsafe", "UNSAFE")}
 """Words that stand for a label, with and without a space before them."""
+
+_MOST = -math.log(float(np.finfo(np.float32).tiny))
+"""Stands for infinite margins: minus the logarithm of the least normal probability in float32."""
+
+_ROUNDED_UP = 2.0**-25
+"""A probability that misses 1 by less is 1 in float32."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -68,6 +77,34 @@ class LabelTokens:
         verdict = (unsafe > safe).long()
         readable = (safe + unsafe) >= self.least_mass  # false where logits are no numbers
         return torch.where(readable, verdict, torch.full_like(verdict, CLASSES.index(UNREADABLE)))
+
+    def margins(self, logits: torch.Tensor, label: int) -> torch.Tensor:
+        """Return how far each answer is from losing a label, shape (rows,); it can be differentiated.
+
+        By how much the log probability of the label exceeds that of the other one, or, where that is less,
+        the log odds of both together exceed those of ``least_mass``. Above 0 where `verdicts` gives the
+        label, up to rounding and ties. Broken logits give the least margin that there is.
+
+        Raises
+        ------
+        ParameterError
+            For a label that nothing can be claimed about.
+        """
+        import torch
+
+        if label not in (CLASSES.index(SAFE), CLASSES.index(UNSAFE)):
+            raise ParameterError(f"label must be 0 ({SAFE}) or 1 ({UNSAFE}) to have margins, got {label!r}")
+        log_p = torch.log_softmax(logits.float(), dim=-1)
+        spelled = list(self.safe), list(self.unsafe)
+        safe, unsafe = (log_p[:, ids].logsumexp(dim=-1) for ids in spelled)
+        found = unsafe - safe if CLASSES[label] == UNSAFE else safe - unsafe
+        if self.least_mass > 0.0:
+            others = torch.ones(log_p.shape[1], dtype=torch.bool, device=log_p.device)
+            others[[*self.safe, *self.unsafe]] = False
+            odds = torch.logaddexp(safe, unsafe) - log_p[:, others].logsumexp(dim=-1)
+            least = self.least_mass / max(1.0 - self.least_mass, _ROUNDED_UP)
+            found = torch.minimum(found, odds - math.log(least))
+        return torch.nan_to_num(found, nan=-_MOST, posinf=_MOST, neginf=-_MOST)
 
 
 def parsed(answer: str) -> int:

@@ -110,9 +110,11 @@ class Loaded:
                 "anew"
             )
         padding = self.tokenizer.pad_token_id
-        return Network(
-            self._checkpoint.model(), padding=0 if padding is None else padding, image_token=self.image_token
-        )
+        import torch
+
+        with torch.inference_mode(mode=False):  # weights that are made in it have no derivatives behind them
+            model = self._checkpoint.model()
+        return Network(model, padding=0 if padding is None else padding, image_token=self.image_token)
 
     @functools.cached_property
     def head(self) -> Layers:
@@ -130,9 +132,13 @@ class Loaded:
 
     def pixels(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return what the model takes for images (n, C, H, W), in its own precision."""
+        return self.of_values(self.pipeline(images), len(images))
+
+    def of_values(self, values: torch.Tensor, images: int) -> dict[str, torch.Tensor]:
+        """Return what the model takes for the pixel values of so many images, in its own precision."""
         device = self.network.device
-        values = self.pipeline(images).to(device, self.network.model.dtype)
-        return {"pixel_values": values, **self.pipeline.extras(len(images), device)}
+        extras = self.pipeline.extras(images, device)
+        return {"pixel_values": values.to(device, self.network.model.dtype), **extras}
 
     def _counted_by_the_processor(self) -> int:
         """Let the checkpoint's processor put an image into a text, and count its tokens."""

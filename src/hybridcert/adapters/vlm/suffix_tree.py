@@ -17,6 +17,9 @@ import numpy.typing as npt
 Ints = npt.NDArray[np.int64]
 Indices = npt.NDArray[np.intp]
 
+_GROUPS = 4
+"""Groups of copies with about as many endings each, into which a batch is cut."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class PackedEndings:
@@ -42,6 +45,12 @@ class PackedEndings:
     endings: int
     row: Indices
     column: Indices
+
+
+def groups(endings: Indices) -> list[Indices]:
+    """Cut copies with these numbers of endings into groups with about as many each; every group ascending."""
+    order = np.argsort(endings, kind="stable")
+    return [np.sort(part) for part in np.array_split(order, min(_GROUPS, len(order))) if part.size]
 
 
 def compacted(tokens: Ints) -> tuple[Ints, Indices]:

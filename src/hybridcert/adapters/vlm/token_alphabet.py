@@ -81,9 +81,13 @@ class TokenAlphabet:
 
     def tokens(self, codes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Return the token ids of one row of codes; empty slots and padding give none."""
-        kept = codes[(codes >= 0) & (codes != self.blank)]
-        found: npt.NDArray[np.int64] = self.token_table()[kept]
+        found: npt.NDArray[np.int64] = self.token_table()[codes[self.held(codes)]]
         return found
+
+    def held(self, codes: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Return which codes give a token: all but empty slots and padding."""
+        held: npt.NDArray[np.bool_] = (codes >= 0) & (codes != self.blank)
+        return held
 
     def described(self) -> dict[str, object]:
         """Return how many tokens there are, and a digest of them and of the mask."""
