@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from hybridcert.baselines.certified import Baseline
 from hybridcert.certificate.directed import Bools, Floats
 from hybridcert.certificate.frontier import Spectra, radius
 from hybridcert.certificate.spectrum import LikelihoodSpectrum
@@ -27,6 +28,16 @@ if TYPE_CHECKING:
 
 UNSOUND = "UNSOUND – not a certificate"
 """The mark that every display of these claims carries, in words."""
+
+BASELINE = Baseline(
+    name=f"naive product of unimodal certificates ({UNSOUND})",
+    source="Proposition 4.1 of the paper, which refutes it",
+    sound=False,
+    certifies="nothing; it claims (d, ε) where (d, 0) and (0, ε) are certified",
+    needs=(),
+    calls="N",
+)
+"""UNSOUND."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -46,6 +57,7 @@ class NaiveClaims:
 
     claimed: Bools
     radius: Floats
+    baseline: ClassVar[Baseline] = BASELINE
     sound: ClassVar[bool] = False
     guarantee: ClassVar[str] = "none"
 
