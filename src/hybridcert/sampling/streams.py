@@ -30,6 +30,8 @@ class Stage(enum.IntEnum):
     PREDICT = 3
     EXPLORE = 4
     CLEAN = 5
+    ATTACK = 6
+    JUDGE = 7
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
