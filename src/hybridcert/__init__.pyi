@@ -9,6 +9,13 @@ from .adapters.torch_image import TorchClassifier as TorchClassifier
 from .adapters.vlm.checkpoint import Checkpoint as Checkpoint
 from .adapters.vlm.classifier import VisionLanguageClassifier as VisionLanguageClassifier
 from .adapters.word_alphabet import WordAlphabet as WordAlphabet
+from .attacks.attacker import Attacker as Attacker
+from .attacks.budget import AttackBudget as AttackBudget
+from .attacks.budget import AttackSettings as AttackSettings
+from .attacks.judgement import Judgement as Judgement
+from .attacks.judgement import judge as judge
+from .attacks.judgement import samples_needed as samples_needed
+from .attacks.outcome import Attack as Attack
 from .certificate.confidence import LabelBounds as LabelBounds
 from .certificate.confidence import clopper_pearson_lower as clopper_pearson_lower
 from .certificate.confidence import clopper_pearson_upper as clopper_pearson_upper
