@@ -52,11 +52,13 @@ def test_a_run_directory_is_complete(certified: tuple[Path, dict[str, Any]]):
         "certified_accuracy.png",
         "config.yaml",
         "environment.json",
+        "inputs.parquet",
         "report.html",
         "results.parquet",
         "run.json",
         "run.sqlite",
         "tables",
+        "thresholds.parquet",
     ]
     assert [path.name for path in out.parent.iterdir() if path.name.startswith(".")] == []
     results = pd.read_parquet(out / "results.parquet")

@@ -25,11 +25,13 @@ FILES = {
     "certified_accuracy.png",
     "config.yaml",
     "environment.json",
+    "inputs.parquet",
     "report.html",
     "results.parquet",
     "run.json",
     "run.sqlite",
     "tables",
+    "thresholds.parquet",
 }
 
 

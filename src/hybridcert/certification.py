@@ -314,13 +314,26 @@ class CertificationRun:
             for point in self.points
         ]
 
+    def at_thresholds(self, thresholds: Sequence[float]) -> pd.DataFrame:
+        """Tabulate what is certified at other thresholds, from the same bounds; see `at_thresholds`."""
+        from hybridcert.threshold_grid import at_thresholds
+
+        return at_thresholds(self, thresholds)
+
     def save(self, directory: str | Path) -> Path:
-        """Write results.parquet, certificates.jsonl and run.json into ``directory`` (made if missing)."""
+        """Write results.parquet, certificates.jsonl and run.json into ``directory`` (made if missing).
+
+        For a claim about a score also thresholds.parquet: radii at a grid of further thresholds.
+        """
         frame, description = self.frame(), json.dumps(self.describe(), indent=2, default=_plain)
         target = Path(directory)
         target.mkdir(parents=True, exist_ok=True)
         frame.to_parquet(target / "results.parquet", index=False)
         write_certificates(target / FILE_NAME, self.certificates())
+        if self.threshold is not None:
+            from hybridcert.threshold_grid import write_thresholds
+
+            write_thresholds(target, self)
         (target / "run.json").write_text(description + "\n", encoding="utf-8")
         return target
 

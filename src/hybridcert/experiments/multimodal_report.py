@@ -9,8 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hybridcert.adapters.canvas import Canvas
+from hybridcert.datasets.digits_captions import decode
+from hybridcert.experiments.kept_inputs import of_pairs
 from hybridcert.experiments.multimodal import UNSAFE, DemoResult
 from hybridcert.experiments.run_files import describe_environment, write_run
+
+_SIDE = 8
 
 
 def write_demo(directory: Path, result: DemoResult) -> None:
@@ -42,6 +47,11 @@ def write_demo(directory: Path, result: DemoResult) -> None:
             ),
             _table("Accuracy and false alarms", result.accuracy(), ""),
         ],
+        inputs=of_pairs(
+            [decode(text) for text in result.unsafe.text],
+            [pixels.reshape(_SIDE, _SIDE) for pixels in result.unsafe.image],
+            Canvas(_SIDE, _SIDE, 1),
+        ),
     )
 
 

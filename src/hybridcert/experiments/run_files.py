@@ -13,13 +13,16 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from hybridcert.certification import CertificationRun
 from hybridcert.datasets.tables import Table
 from hybridcert.documents.issue import FILE_NAME, write_certificates
+from hybridcert.experiments.kept_inputs import write_inputs
 from hybridcert.experiments.pairs_data import GuardPairs
 from hybridcert.experiments.run_directory import COMPLETE, SWEEP_COMPLETE, write_config
 from hybridcert.experiments.sweep import SweepRun
+from hybridcert.threshold_grid import write_thresholds
 
 _PACKAGES = ("hybridcert", "numpy", "scipy", "pandas", "pyarrow", "python-flint", "scikit-learn")
 
@@ -32,9 +35,14 @@ def write_run(
     config: Mapping[str, Any],
     environment: Mapping[str, Any],
     extras: Sequence[Mapping[str, Any]] = (),
+    inputs: pd.DataFrame | None = None,
+    thresholds: Sequence[float] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Write configuration, results, certificates and environment into ``directory`` (made if missing).
+
+    With them ``inputs.parquet`` and, for a claim about a score, ``thresholds.parquet``: what the page shows
+    of each input, and radii at further thresholds.
 
     Parameters
     ----------
@@ -42,6 +50,10 @@ def write_run(
         True labels.
     extras : mappings with title, text, columns and rows
         Further tables for the report.
+    inputs : DataFrame, one row per input, optional
+        What the inputs are; see `kept_inputs`.
+    thresholds : sequence of float
+        Tabulated beside those of `threshold_grid.GRID`.
     progress : callable(done, total), optional
         Told how many certificates are issued; each is verified before it is written.
     """
@@ -50,6 +62,9 @@ def write_run(
     frame = run.frame()
     frame.insert(1, "target", np.tile(target, len(run.points)))
     frame.to_parquet(directory / "results.parquet", index=False)
+    write_inputs(directory, run, inputs)
+    if run.threshold is not None:
+        write_thresholds(directory, run, thresholds)
     provenance = {key: environment[key] for key in ("model", "packages")}
     provenance["data"] = {"sha256": environment["data"].get("sha256")}
     documents: Iterable[dict[str, Any]] = run.certificates(provenance)

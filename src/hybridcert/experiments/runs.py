@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from hybridcert.datasets.tables import Table
 from hybridcert.experiments.config import Config
 from hybridcert.experiments.config_pairs import PairsConfig
@@ -14,7 +16,8 @@ from hybridcert.experiments.config_tabular import TabularConfig
 from hybridcert.experiments.config_text import TextConfig
 from hybridcert.experiments.execution import Execution
 from hybridcert.experiments.identity import check_same_files, check_same_run, run_identity
-from hybridcert.experiments.pairs import PairsResult, extras, run_pairs, write_false_alarms
+from hybridcert.experiments.kept_inputs import of_fields, of_pairs, of_texts
+from hybridcert.experiments.pairs import PairsResult, canvas_of, extras, run_pairs, write_false_alarms
 from hybridcert.experiments.pairs_data import GuardPairs, load_pairs
 from hybridcert.experiments.run_directory import CONFIG_FILE, STORE_FILE, going_on, is_complete, together
 from hybridcert.experiments.run_files import (
@@ -205,5 +208,20 @@ def _write(
             failures={} if isinstance(found, TabularResult) else found.benign_failures,
         ),
         extras=further,
+        inputs=_inputs(run),
+        thresholds=() if isinstance(run.config, TabularConfig) else run.config.report.thresholds,
         progress=steps(report, "verifying"),
     )
+
+
+def _inputs(run: Run) -> pd.DataFrame:
+    """Return what the certified inputs are, in the order of the results."""
+    if isinstance(run.config, PairsConfig):
+        chosen = run.chosen()
+        certified = chosen.rows(chosen.flagged).pairs
+        return of_pairs(certified.texts, certified.images, canvas_of(run.config))
+    _, test = run.split()
+    if isinstance(run.config, TabularConfig):
+        return of_fields(test.X)
+    flagged = test.y == run.config.certificate.label
+    return of_texts(test.X.loc[flagged, run.config.data.text])

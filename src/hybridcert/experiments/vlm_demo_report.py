@@ -9,19 +9,23 @@ from typing import Any
 
 import numpy as np
 
+from hybridcert.adapters.canvas import Canvas
 from hybridcert.certificate.confidence import clopper_pearson_upper
 from hybridcert.certificate.deployment import cutoff_for
 from hybridcert.certificate.directed import format_exact
 from hybridcert.certification import CertificationRun
+from hybridcert.experiments.kept_inputs import of_pairs
 from hybridcert.experiments.pairs_tables import percent_rounded_up
 from hybridcert.experiments.run_directory import going_on, together
 from hybridcert.experiments.run_files import describe_environment, write_run
 from hybridcert.experiments.training import Report
 from hybridcert.experiments.vlm_demo import (
+    SIDE,
     UNSAFE,
     DemoResult,
     DemoSettings,
     identity_of,
+    inputs_of,
     run_demo,
 )
 from hybridcert.sampling.executors.executor import Executor
@@ -124,6 +128,7 @@ def flagged(result: DemoResult) -> list[list[Any]]:
 def _write(
     directory: Path, result: DemoResult, run: CertificationRun, name: str, extras: Sequence[Mapping[str, Any]]
 ) -> None:
+    unsafe = inputs_of(result.unsafe)
     write_run(
         directory,
         run=run,
@@ -141,6 +146,8 @@ def _write(
             cost=result.cost,
         ),
         extras=extras,
+        inputs=of_pairs(unsafe["text"], unsafe["image"], Canvas(SIDE, SIDE, 1)),
+        thresholds=result.settings.thresholds,
     )
 
 

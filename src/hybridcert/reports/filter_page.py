@@ -5,39 +5,39 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 
-from hybridcert.reports import filter_wording, stopping, wording
+from hybridcert.reports import filter_wording, interactive, stopping, wording
 from hybridcert.reports.filter import Filter, combined_rows
 from hybridcert.reports.markup import bullets, document, escaped, lead, picture, plain_table
-from hybridcert.reports.page import facts, how_to_check
+from hybridcert.reports.page import closing
 from hybridcert.reports.parameters import parameters
 from hybridcert.reports.run_data import RunData, SweepData
 from hybridcert.reports.tables import short_names
 
 
 def run_page(run: RunData, found: Filter, *, light: bytes, dark: bytes) -> str:
-    """Return the page of one run, with its figure inlined in two themes."""
+    """Return the page of one run; its figure, in two themes, is for readers without scripts."""
     title = f"Certified filter: {run.title}"
+    caption = "Share of inputs certified at each budget d, one curve per threshold"
     body = [
         f"<h1>{escaped(title)}</h1>",
         f'<p class="parameters">{escaped(parameters(run.settings))}</p>',
         lead(filter_wording.result(run, found), wording.meaning(run)),
         *(f'<p class="note">{escaped(sentence)}</p>' for sentence in stopping.sentences(run)),
-        picture(light, dark, "Share of inputs certified at each budget d, one curve per threshold"),
-        "<h2>False alarms beside what is certified</h2>",
+        interactive.NAVIGATION,
+        interactive.frontier(run, light=light, dark=dark, caption=caption),
+        '<div id="tables"><h2>False alarms beside what is certified</h2>',
         *_table([""], [found]),
-        "<h2>What is guaranteed</h2>",
-        bullets(filter_wording.guarantees(run, found)),
-        "<h2>What it rests on</h2>",
-        bullets(filter_wording.assumptions(run, found)),
-        "<h2>How it was made</h2>",
-        plain_table(["", ""], facts(run), kind="wide"),
-        (
-            '<p class="note">Every number of this page is in <code>tables/</code>, '
-            "<code>results.parquet</code> and <code>benign.parquet</code>.</p>"
+        "</div>",
+        interactive.inputs(run),
+        *closing(
+            run,
+            filter_wording.guarantees(run, found),
+            filter_wording.assumptions(run, found),
+            where="<code>tables/</code>, <code>results.parquet</code> and <code>benign.parquet</code>",
+            table="inputs.csv",
         ),
-        how_to_check(run, "inputs.csv"),
     ]
-    return document(title, body)
+    return document(title, body, data=interactive.data(run))
 
 
 def sweep_page(sweep: SweepData, found: Sequence[Filter], *, light: bytes, dark: bytes) -> str:

@@ -1,4 +1,4 @@
-"""The page ``report.html``: one file, readable offline, in light and dark."""
+"""The page ``report.html``: one file that works offline, for a run or for a sweep."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from hybridcert.certificate.directed import format_exact
 from hybridcert.documents.issue import FILE_NAME
-from hybridcert.reports import naive, stopping, terms, wording
+from hybridcert.reports import interactive, naive, stopping, terms, wording
 from hybridcert.reports.markup import (
     bullets,
     document,
@@ -24,15 +24,17 @@ from hybridcert.reports.tables import certified_count, headline, percent, short_
 
 
 def run_page(run: RunData, *, light: bytes, dark: bytes) -> str:
-    """Return the page of one run, with its figure inlined in two themes."""
+    """Return the page of one run; its figure, in two themes, is for readers without scripts."""
     title = f"Certified robustness: {run.title}"
+    caption = f"{terms.counted(run)}, against {terms.distance_label(run)}"
     body = [
         f"<h1>{escaped(title)}</h1>",
         f'<p class="parameters">{escaped(parameters(run.settings))}</p>',
         lead(wording.result(run), wording.meaning(run)),
         *(f'<p class="note">{escaped(sentence)}</p>' for sentence in stopping.sentences(run)),
-        picture(light, dark, f"{terms.counted(run)}, against {terms.distance_label(run)}"),
-        f"<h2>{terms.heading(run)}</h2>",
+        interactive.NAVIGATION,
+        interactive.frontier(run, light=light, dark=dark, caption=caption),
+        f'<div id="tables"><h2>{terms.heading(run)}</h2>',
         _accuracy(run),
         "<h2>Without an attack</h2>",
         plain_table(
@@ -42,19 +44,43 @@ def run_page(run: RunData, *, light: bytes, dark: bytes) -> str:
         f'<p class="note">{escaped(terms.abstention(run))}</p>',
         *(_extra(extra) for extra in run.extras),
         naive.section(run),
-        "<h2>What is guaranteed</h2>",
-        bullets(wording.guarantees(run)),
+        "</div>",
+        interactive.inputs(run),
+        *closing(
+            run,
+            wording.guarantees(run),
+            wording.assumptions(run),
+            where="<code>tables/</code> and <code>results.parquet</code>",
+            table="radii.csv",
+        ),
+    ]
+    return document(title, body, data=interactive.data(run))
+
+
+def closing(
+    run: RunData, guarantees: Sequence[str], assumptions: Sequence[str], *, where: str, table: str
+) -> list[str]:
+    """Return the end of a page: cost, what holds, what it rests on, how it was made and can be checked."""
+    return [
+        *_cost(run),
+        '<div id="guarantees"><h2>What is guaranteed</h2>',
+        bullets(guarantees),
         "<h2>What it rests on</h2>",
-        bullets(wording.assumptions(run)),
+        bullets(assumptions),
+        "</div>",
         "<h2>How it was made</h2>",
         plain_table(["", ""], facts(run), kind="wide"),
-        (
-            '<p class="note">Every number of this page is in <code>tables/</code> and '
-            "<code>results.parquet</code>.</p>"
-        ),
-        how_to_check(run, "radii.csv"),
+        f'<p class="note">Every number of this page is in {where}.</p>',
+        how_to_check(run, table),
     ]
-    return document(title, body)
+
+
+def _cost(run: RunData) -> list[str]:
+    cost = run.environment.get("cost") or run.settings.get("cost") or {}
+    if not cost:
+        return ['<div id="cost"></div>']
+    rows = [(key.replace("_", " "), _measured(value)) for key, value in cost.items()]
+    return ['<div id="cost"><h2>What it cost</h2>', plain_table(["", ""], rows, kind="wide"), "</div>"]
 
 
 def sweep_page(sweep: SweepData, *, light: bytes, dark: bytes) -> str:
@@ -125,7 +151,7 @@ def how_to_check(run: RunData, table: str) -> str:
 
 
 def facts(run: RunData) -> list[tuple[str, str]]:
-    """Settings, environment and cost of a run, one line each."""
+    """Settings and environment of a run, one line each."""
     environment = run.environment
     facts = [
         ("noise", _flat(run.settings.get("noise", {}))),
@@ -140,8 +166,6 @@ def facts(run: RunData) -> list[tuple[str, str]]:
         if run.settings.get(k) is not None
     ]
     facts += [(k, _flat(environment[k])) for k in ("data", "model", "packages") if k in environment]
-    if "cost" in environment:
-        facts.append(("cost", "; ".join(f"{k} {_measured(v)}" for k, v in environment["cost"].items())))
     return facts
 
 
@@ -163,7 +187,7 @@ def _plain(value: Any) -> str:
 def _measured(value: float) -> str:
     """A measurement, which unlike a parameter may be rounded."""
     if not isinstance(value, float):
-        return str(value)
+        return f"{value:,}" if isinstance(value, int) else str(value)
     return f"{value:,.1f}" if value >= 1.0 else f"{value:.2g}"
 
 

@@ -13,6 +13,7 @@ import pyarrow
 import yaml
 
 from hybridcert.errors import DataError
+from hybridcert.reports.kept import Kept, read_kept
 from hybridcert.reports.unfinished import check_finished
 
 Budget = tuple[int, ...]
@@ -41,7 +42,9 @@ class RunData:
     benign : DataFrame or None
         For a filter, hits among the noisy copies of inputs that should not be flagged (``benign.parquet``).
     thresholds : tuple of float
-        Those to report for a filter, the run's own included; empty for other runs.
+        Those that the configuration asks for, and the run's own.
+    kept : Kept
+        Inputs, radii at further thresholds, and benign hits, where the directory has them.
     """
 
     directory: Path
@@ -52,6 +55,7 @@ class RunData:
     extras: tuple[Mapping[str, Any], ...]
     benign: pd.DataFrame | None = None
     thresholds: tuple[float, ...] = ()
+    kept: Kept = dataclasses.field(default_factory=Kept)
 
     @property
     def title(self) -> str:
@@ -94,6 +98,12 @@ class RunData:
     def has_target(self) -> bool:
         """Whether true labels are known."""
         return "target" in self.results
+
+    @property
+    def names(self) -> list[Any]:
+        """What the inputs are called, in their order; numbers where they have no names."""
+        rows = self.at(self.budgets[0])
+        return rows["input"].tolist() if "input" in rows else list(range(len(rows)))
 
     def at(self, budget: Budget) -> pd.DataFrame:
         """Return the rows of one budget, one per input."""
@@ -154,7 +164,7 @@ def read_run(directory: Path) -> RunData:
         name: _read_json(directory / name) if (directory / name).is_file() else None
         for name in ("environment.json", "extras.json")
     }
-    return RunData(
+    run = RunData(
         directory,
         results,
         settings,
@@ -164,6 +174,7 @@ def read_run(directory: Path) -> RunData:
         _read_benign(directory / "benign.parquet"),
         _thresholds(directory / "config.yaml", settings),
     )
+    return dataclasses.replace(run, kept=read_kept(directory, run.names, run.budget_columns))
 
 
 def read_sweep(directory: Path, *, index: Path) -> SweepData:

@@ -86,8 +86,8 @@ def _why(run: RunData) -> list[str]:
         inputs = len(run.at(run.budgets[0]))
         found.append(
             f"Asked of each input: certified at {target.name}. {target.met} of {inputs} are. Sampling of an "
-            "input ended when this was proven or out of reach, so at other budgets and radii more may hold "
-            "than is certified here."
+            "input ended when this was proven or out of reach, so at other budgets, radii and thresholds "
+            "more may hold than is certified here."
         )
         if settings.get("bound") == "exact":
             found.append(

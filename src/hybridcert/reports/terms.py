@@ -83,9 +83,14 @@ def distance_label(run: RunData) -> str:
         case "mahalanobis":
             return "ε: change √Σ(δ_j/σ_j)², in noise scales"
         case _:
-            threats = run.settings.get("threat") or {}
-            counted = [f"{CHANGES.get(t['kind'], 'change')}s ({modality})" for modality, t in threats.items()]
-            return f"d: {counted[0]}" if len(counted) == 1 else "d"
+            return budget_label(run)
+
+
+def budget_label(run: RunData) -> str:
+    """Name the axis of discrete budgets."""
+    threats = run.settings.get("threat") or {}
+    counted = [f"{CHANGES.get(t['kind'], 'change')}s ({modality})" for modality, t in threats.items()]
+    return f"d: {counted[0]}" if len(counted) == 1 else "d"
 
 
 def shift(run: RunData, size: str) -> str:

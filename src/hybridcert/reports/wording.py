@@ -30,14 +30,20 @@ def result(run: RunData) -> str:
             f"None of the {found.inputs} inputs could be certified, not even without any change: "
             "the proven bounds on their scores do not suffice."
         )
-    eps = next((e for e in run.eps if e > 0.0 and certified_count(run, certified[0], e)), 0.0)
-    enough = [b for b in certified if certified_count(run, b, eps) >= _TELLING * found.inputs]
-    budget = max(enough or certified[:1], key=sum)
+    budget, eps = telling_point(run)
     count = certified_count(run, budget, eps)
     text = f"{count} of {found.inputs} inputs ({percent(count, found.inputs)} %) {_kept(run)} "
     text += f"{_under(run, budget, eps)}."
     lost = [b for b in run.budgets if b not in certified]
     return f"{text} {_why_none(run, lost[0])}" if lost else text
+
+
+def telling_point(run: RunData) -> tuple[Budget, float]:
+    """Return the (d, ε) of the headline: a small ε, and the largest d where a telling share is certified."""
+    certified = [b for b in run.budgets if certified_count(run, b, 0.0)] or run.budgets[:1]
+    eps = next((e for e in run.eps if e > 0.0 and certified_count(run, certified[0], e)), 0.0)
+    enough = [b for b in certified if certified_count(run, b, eps) >= _TELLING * len(run.at(run.budgets[0]))]
+    return max(enough or certified[:1], key=sum), eps
 
 
 def _kept(run: RunData) -> str:
