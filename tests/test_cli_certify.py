@@ -121,6 +121,18 @@ def test_limit_takes_a_prefix_and_csv_gives_the_same_answers(
     assert f"report: {tmp_path / 'out' / 'report.html'}" in text
 
 
+def test_inputs_are_not_kept_where_a_configuration_says_so(
+    certified: tuple[Path, dict[str, Any]], tmp_path: Path
+):
+    out, _ = certified
+    assert list(pd.read_parquet(out / "inputs.parquet")) == ["input", "counts", "fields"]
+    small_table().to_parquet(tmp_path / "table.parquet")
+    config = write_config(tmp_path)
+    config.write_text(config.read_text().replace("report:\n", "report:\n  inputs: false\n"))
+    assert main(["certify", str(config), "--limit", "5", "--out", str(tmp_path / "out")]) == 0
+    assert list(pd.read_parquet(tmp_path / "out" / "inputs.parquet")) == ["input", "counts"]
+
+
 def test_an_occupied_directory_is_refused_before_anything_runs(certified: tuple[Path, dict[str, Any]]):
     out, _ = certified
     before = (out / "results.parquet").read_bytes()

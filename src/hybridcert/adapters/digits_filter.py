@@ -307,10 +307,10 @@ class DigitsFilter:
         digit_reader, caption_reader = self._readers()
         found = self._agreement(batch)
         sign = 1.0 if label == 1 else -1.0
-        pixels = digit_reader.gradient(batch["image"], sign * found.digit_signs).mean(axis=0)
+        pixels = digit_reader.gradient(batch["image"], sign * found.digit_slopes).mean(axis=0)
         words = {}
         if "text" in origin:
-            words["text"] = caption_reader.weight_of_words(sign * found.caption_signs, origin["text"])
+            words["text"] = caption_reader.weight_of_words(sign * found.caption_slopes, origin["text"])
         return Sensitivity(sign * found.margins, {"image": pixels}, words)
 
     def _readers(self) -> tuple[DigitReader, CaptionReader]:

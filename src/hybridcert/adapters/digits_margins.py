@@ -1,7 +1,10 @@
 """How far the digits filter's answer is from the other one, and which pixels and words would change it.
 
-A pair is unsafe where both readers read the same digit, so its margin is the larger, over all digits, of the
-smaller of two leads: of the digit among the digit reader's scores, and among the caption reader's.
+A pair is unsafe where both readers read the same digit. What counts is a digit's lead among the scores of the
+digit reader, and among those of the caption reader; the digit whose smaller lead is largest decides. Where it
+is read by neither or one of them, the margin is that smaller lead. Where both read it, it is half the
+harmonic mean of the two, so that losing either lead lowers it: the smaller alone would hide the image from an
+attack wherever the caption is read less surely.
 """
 
 from __future__ import annotations
@@ -67,14 +70,13 @@ class Agreement:
     ----------
     margins : (rows,) float
         Above 0 where both give the same digit as their answer, below 0 elsewhere.
-    digit_signs, caption_signs : (rows, answers) float
-        Derivatives of the margins with respect to the logits of each reader: 0 for the reader whose lead is
-        the larger one.
+    digit_slopes, caption_slopes : (rows, answers) float
+        Derivatives of the margins with respect to the logits of each reader.
     """
 
     margins: Floats
-    digit_signs: Floats
-    caption_signs: Floats
+    digit_slopes: Floats
+    caption_slopes: Floats
 
     @classmethod
     def of(cls, digit: Leads, caption: Leads, pairs: NDArray[np.intp]) -> Agreement:
@@ -89,13 +91,14 @@ class Agreement:
         if not len(pairs):
             return cls(np.full(len(rows), _NEVER), np.zeros_like(digit.leads), np.zeros_like(caption.leads))
         shown, named = digit.leads[:, pairs[:, 0]], caption.leads[:, pairs[:, 1]]
-        both = np.minimum(shown, named)
-        best = both.argmax(axis=1)
-        by_image = (shown[rows, best] <= named[rows, best])[:, None]
+        best = np.minimum(shown, named).argmax(axis=1)
+        a, b = shown[rows, best], named[rows, best]
+        read = (a > 0.0) & (b > 0.0)
+        total = np.where(read, a + b, 1.0)
         return cls(
-            both[rows, best],
-            np.where(by_image, digit.signs(pairs[best, 0]), 0.0),
-            np.where(by_image, 0.0, caption.signs(pairs[best, 1])),
+            np.where(read, a * (b / total), np.minimum(a, b)),
+            np.where(read, (b / total) ** 2, a <= b)[:, None] * digit.signs(pairs[best, 0]),
+            np.where(read, (a / total) ** 2, a > b)[:, None] * caption.signs(pairs[best, 1]),
         )
 
 

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from hybridcert.cli import (
+    attack,
     certify,
     demo,
     export,
@@ -17,6 +18,7 @@ from hybridcert.cli import (
     frontier,
     radius,
     report,
+    reproduce,
     threshold,
     verify,
 )
@@ -41,6 +43,8 @@ for _name, _module in {
     "export": export,
     "demo": demo,
     "verify": verify,
+    "attack": attack,
+    "reproduce": reproduce,
     "filter-interaction": filter_interaction,
 }.items():
     app.command(_name, epilog=_module.EXAMPLE)(_module.command)

@@ -44,6 +44,8 @@ def section_at(where: list[str], kind: type[Config]) -> type[Section] | None:
     """Return the section that a path of keys leads to, if it does."""
     section: type[Section] = kind
     for part in where:
+        if part.isdigit():  # of a list: its items are sections of one kind
+            continue
         field = section.model_fields.get(part)
         inner = next(_sections(field.annotation), None) if field else None
         if inner is None:

@@ -10,7 +10,10 @@ import yaml
 
 from hybridcert.errors import ConfigError
 
-_KEYS = "data, model, noise, threat, certificate, report (pairs of prompt and image: canvas and region too)"
+_KEYS = (
+    "data, model, noise, threat, certificate, report, attack (pairs of prompt and image: canvas and region "
+    "too)"
+)
 
 
 def read_mapping(path: Path) -> dict[str, Any]:

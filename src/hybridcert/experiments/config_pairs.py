@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from hybridcert.experiments.attack.section import AttackSection
 from hybridcert.experiments.config_fields import (
     Budget,
     Count,
@@ -177,10 +178,11 @@ class PairCertificateSection(TextCertificateSection):
 
 
 class PairReportSection(Section):
-    """Grid of ε for tables, and further thresholds: the same counts and bounds serve all of them."""
+    """Grid of ε for tables, further thresholds from the same counts, and whether inputs are shown."""
 
     eps: tuple[Distance, ...] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
     thresholds: tuple[Open, ...] = ()
+    inputs: bool = True
 
 
 class PairsConfig(Section):
@@ -194,6 +196,7 @@ class PairsConfig(Section):
     threat: PairThreatSection | None = None
     certificate: PairCertificateSection
     report: PairReportSection = Field(default_factory=PairReportSection)
+    attack: AttackSection | None = None
 
     @model_validator(mode="after")
     def _noise_and_threat_fit(self) -> Self:
@@ -239,8 +242,11 @@ class PairsConfig(Section):
             )
 
     def resolved(self) -> dict[str, Any]:
-        """Plain values, defaults included, that load back to an equal configuration."""
-        return self.model_dump(mode="json")
+        """Plain values, defaults included, that load back to an equal certification.
+
+        The section ``attack`` is no part of it: a run is the same however it is attacked later.
+        """
+        return self.model_dump(mode="json", exclude={"attack"})
 
 
 def is_pairs(raw: Mapping[str, Any]) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, Self
 import pydantic
 from pydantic import Field
 
+from hybridcert.experiments.attack.section import AttackSection
 from hybridcert.experiments.config_fields import (
     Copies,
     Count,
@@ -170,9 +171,10 @@ class CertificateSection(Section):
 
 
 class ReportSection(Section):
-    """Grid of ε for tables; curves are exact and need none."""
+    """Grid of ε for tables (curves are exact and need none), and whether the page shows the inputs."""
 
     eps: tuple[Distance, ...] = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
+    inputs: bool = True
 
 
 class TabularConfig(Section):
@@ -184,6 +186,7 @@ class TabularConfig(Section):
     threat: ThreatSection
     certificate: CertificateSection
     report: ReportSection = Field(default_factory=ReportSection)
+    attack: AttackSection | None = None
 
     @pydantic.model_validator(mode="after")
     def _noise_and_threat_fit_the_columns(self) -> Self:
@@ -211,8 +214,11 @@ class TabularConfig(Section):
         return [name for name in columns if name not in self.data.immutable]
 
     def resolved(self) -> dict[str, Any]:
-        """Plain values, defaults included, that load back to an equal configuration."""
-        return self.model_dump(mode="json")
+        """Plain values, defaults included, that load back to an equal certification.
+
+        The section ``attack`` is no part of it: a run is the same however it is attacked later.
+        """
+        return self.model_dump(mode="json", exclude={"attack"})
 
 
 def _one_for_each(key: str, values: Mapping[str, float], columns: list[str], kind: str) -> None:

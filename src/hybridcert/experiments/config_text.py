@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from hybridcert.errors import ParameterError
+from hybridcert.experiments.attack.section import AttackSection
 from hybridcert.experiments.config_fields import Budget, Copies, Count, Natural, Open, Rate, Samples, Section
 from hybridcert.experiments.config_stopping import Bound, StoppingSection, check_stopping, check_target
 from hybridcert.kernels.deletion import RandomDeletion
@@ -96,9 +97,10 @@ class TextCertificateSection(Section):
 
 
 class TextReportSection(Section):
-    """Further thresholds to report: the same counts and bounds serve all of them."""
+    """Further thresholds (the same counts and bounds serve all), and whether the page shows the inputs."""
 
     thresholds: tuple[Open, ...] = ()
+    inputs: bool = True
 
 
 class TextConfig(Section):
@@ -110,6 +112,7 @@ class TextConfig(Section):
     threat: TextThreatSection
     certificate: TextCertificateSection
     report: TextReportSection = Field(default_factory=TextReportSection)
+    attack: AttackSection | None = None
 
     @model_validator(mode="after")
     def _target_fits_the_threat(self) -> Self:
@@ -117,5 +120,8 @@ class TextConfig(Section):
         return self
 
     def resolved(self) -> dict[str, Any]:
-        """Plain values, defaults included, that load back to an equal configuration."""
-        return self.model_dump(mode="json")
+        """Plain values, defaults included, that load back to an equal certification.
+
+        The section ``attack`` is no part of it: a run is the same however it is attacked later.
+        """
+        return self.model_dump(mode="json", exclude={"attack"})

@@ -19,9 +19,10 @@ from hybridcert.errors import DataError
 from hybridcert.experiments.config_pairs import LABELS, PairsConfig
 from hybridcert.experiments.config_stopping import question
 from hybridcert.experiments.execution import Execution, describe_executor
-from hybridcert.experiments.guards import Guard, build_guard
+from hybridcert.experiments.guards import build_guard
 from hybridcert.experiments.pairs_data import GuardPairs
 from hybridcert.experiments.pairs_tables import tables
+from hybridcert.experiments.prepared import Prepared
 from hybridcert.experiments.training import Report, told
 from hybridcert.kernels.gaussian import GaussianNoise
 from hybridcert.sampling.classifier import Classifier, class_index
@@ -120,31 +121,44 @@ def run_pairs(
     started = time.perf_counter()
     if not pairs.flagged.any():
         raise DataError(f"none of the {len(pairs)} pairs taken has to be flagged: take more rows")
-    sigma = None if config.noise.image is None else config.noise.image.sigma
-    guard = build_guard(config.model, region=region_of(config), canvas=canvas_of(config), sigma=sigma)
+    guard = prepared_pairs(config)
     try:
         return _run(config, pairs, guard, execution or Execution(), open_store, report, started)
     finally:
         guard.close()
 
 
+def prepared_pairs(config: PairsConfig) -> Prepared:
+    """Build the guard; whoever asks for it closes it.
+
+    Raises
+    ------
+    ConfigError, ModelError
+        See `build_guard`.
+    """
+    sigma = None if config.noise.image is None else config.noise.image.sigma
+    guard = build_guard(config.model, region=region_of(config), canvas=canvas_of(config), sigma=sigma)
+    smoothed = SmoothedClassifier(guard.classifier, noise=noise_of(config))
+    return Prepared(smoothed, threat_of(config), described=guard.described, identity=guard.identity)
+
+
 def _run(
     config: PairsConfig,
     pairs: GuardPairs,
-    guard: Guard,
+    guard: Prepared,
     execution: Execution,
     open_store: Callable[[Mapping[str, Any]], RunStore] | None,
     report: Report | None,
     started: float,
 ) -> PairsResult:
     certificate = config.certificate
-    smoothed = SmoothedClassifier(guard.classifier, noise=noise_of(config))
+    smoothed = guard.smoothed
     executor = executor_of(execution, guard.classifier, len(pairs) * certificate.samples)
     _check_all(guard.classifier, pairs)
     store = None if open_store is None else open_store(guard.identity)
     run = smoothed.certify(
         pairs.rows(pairs.flagged).frame(),
-        threat=threat_of(config),
+        threat=guard.threat,
         samples=certificate.samples,
         alpha=certificate.alpha,
         threshold=certificate.threshold,

@@ -214,8 +214,10 @@ def _write(
     )
 
 
-def _inputs(run: Run) -> pd.DataFrame:
-    """Return what the certified inputs are, in the order of the results."""
+def _inputs(run: Run) -> pd.DataFrame | None:
+    """Return what the certified inputs are, in the order of the results; None if they are not kept."""
+    if not run.config.report.inputs:
+        return None
     if isinstance(run.config, PairsConfig):
         chosen = run.chosen()
         certified = chosen.rows(chosen.flagged).pairs

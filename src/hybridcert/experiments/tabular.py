@@ -18,6 +18,7 @@ from hybridcert.experiments.config_stopping import question
 from hybridcert.experiments.config_tabular import CategoricalNoise, DataSection, NumericNoise, TabularConfig
 from hybridcert.experiments.estimators import build_classifier
 from hybridcert.experiments.execution import Execution, describe_executor
+from hybridcert.experiments.prepared import Prepared
 from hybridcert.experiments.training import Report, digest_of, told, train_smoothed
 from hybridcert.kernels.fields import FieldReplacement
 from hybridcert.kernels.gaussian import GaussianNoise
@@ -115,38 +116,14 @@ def run_tabular(
     """
     started = time.perf_counter()
     certificate = config.certificate
-    classes = sorted(map(str, train.y.unique()))
-    if certificate.label is not None and certificate.label not in set(train.y):
-        raise ConfigError(f"certificate.label must be one of {', '.join(classes)}, got {certificate.label!r}")
-    if certificate.top_k is not None and certificate.top_k >= len(classes):
-        raise ConfigError(
-            f"certificate.top_k must be an integer in [1, {len(classes) - 1}], one less than the number of "
-            f"classes, got {certificate.top_k}"
-        )
-    classifier = DataFrameClassifier(
-        build_pipeline(config),
-        train.X,
-        numeric=config.data.numeric,
-        categorical=config.data.categorical,
-        immutable=config.data.immutable,
-    )
-    smoothed = SmoothedClassifier(classifier, noise=_noise(config, classifier))
-    train_smoothed(
-        smoothed,
-        train,
-        estimator=config.model.estimator,
-        copies=config.model.noisy_copies,
-        seed=certificate.seed,
-        report=report,
-    )
-    model: Any = smoothed.classifier_
-    digest = digest_of(model.estimator_, estimator=config.model.estimator)
+    prepared = prepared_tabular(config, train=train, report=report)
+    smoothed, model = prepared.smoothed, prepared.described
     trained = time.perf_counter()
     execution = Execution() if execution is None else execution
-    executor = execution.executor_for(len(test.X) * certificate.samples, cheap=model.path == "encoded")
+    executor = execution.executor_for(len(test.X) * certificate.samples, cheap=model["path"] == "encoded")
     run = smoothed.certify(
         test.X,
-        threat=Fields(config.threat.max_d) if config.noise.categorical else None,
+        threat=prepared.threat,
         samples=certificate.samples,
         alpha=certificate.alpha,
         threshold=certificate.threshold,
@@ -159,21 +136,64 @@ def run_tabular(
         budget=certificate.budget,
         executor=executor,
         retries=execution.retries,
-        store=None if open_store is None else open_store(digest),
+        store=None if open_store is None else open_store(model["sha256"]),
         progress=told(report, "sampling"),
     )
     return TabularResult(
         run=run,
         target=test.y.to_numpy(),
-        model={
-            "estimator": config.model.estimator,
-            "path": model.path,
-            "sha256": digest,
-        },
+        model=dict(model),
         execution=describe_executor(executor),
         training_seconds=trained - started,
         seconds=time.perf_counter() - started,
     )
+
+
+def prepared_tabular(config: TabularConfig, *, train: Table, report: Report | None = None) -> Prepared:
+    """Train on ``train`` with noisy copies; equal configurations and rows give equal models.
+
+    Raises
+    ------
+    ConfigError
+        For an estimator that cannot be built or trained, or a label or top_k that does not fit the classes.
+    """
+    _check_claim(config, train)
+    classifier = DataFrameClassifier(
+        build_pipeline(config),
+        train.X,
+        numeric=config.data.numeric,
+        categorical=config.data.categorical,
+        immutable=config.data.immutable,
+    )
+    smoothed = SmoothedClassifier(classifier, noise=_noise(config, classifier))
+    estimator = config.model.estimator
+    train_smoothed(
+        smoothed,
+        train,
+        estimator=estimator,
+        copies=config.model.noisy_copies,
+        seed=config.certificate.seed,
+        report=report,
+    )
+    model: Any = smoothed.classifier_
+    digest = digest_of(model.estimator_, estimator=estimator)
+    return Prepared(
+        smoothed,
+        Fields(config.threat.max_d) if config.noise.categorical else None,
+        described={"estimator": estimator, "path": model.path, "sha256": digest},
+        identity={"sha256": digest},
+    )
+
+
+def _check_claim(config: TabularConfig, train: Table) -> None:
+    certificate, classes = config.certificate, sorted(map(str, train.y.unique()))
+    if certificate.label is not None and certificate.label not in set(train.y):
+        raise ConfigError(f"certificate.label must be one of {', '.join(classes)}, got {certificate.label!r}")
+    if certificate.top_k is not None and certificate.top_k >= len(classes):
+        raise ConfigError(
+            f"certificate.top_k must be an integer in [1, {len(classes) - 1}], one less than the number of "
+            f"classes, got {certificate.top_k}"
+        )
 
 
 def build_pipeline(config: TabularConfig) -> Any:

@@ -22,6 +22,7 @@ from hybridcert.experiments.config_stopping import question
 from hybridcert.experiments.config_text import TextCertificateSection, TextConfig, TextDataSection
 from hybridcert.experiments.estimators import build_classifier, build_vectorizer
 from hybridcert.experiments.execution import Execution, describe_executor
+from hybridcert.experiments.prepared import Prepared
 from hybridcert.experiments.training import Report, digest_of, told, train_smoothed
 from hybridcert.kernels.deletion import RandomDeletion
 from hybridcert.sampling.outcome import Sampling
@@ -147,27 +148,15 @@ def run_text(
             f"{lacking} of the {len(test.y)} test texts have the label {label!r}: both kinds are needed, "
             "take more test rows"
         )
-    classifier = TextClassifier(
-        build_text_pipeline(config), tokens=config.model.tokens, max_length=config.model.max_length
-    )
-    smoothed = SmoothedClassifier(classifier, noise={"text": RandomDeletion(config.noise.text.beta)})
-    train_smoothed(
-        smoothed,
-        train,
-        estimator=config.model.estimator,
-        copies=config.model.noisy_copies,
-        seed=certificate.seed,
-        report=report,
-    )
-    model: Any = smoothed.classifier_
-    digest = digest_of(model.estimator_, estimator=config.model.estimator)
+    prepared = prepared_text(config, train=train, report=report)
+    smoothed = prepared.smoothed
     trained = time.perf_counter()
     execution = Execution() if execution is None else execution
     executor = execution.executor_for(len(test.X) * certificate.samples, cheap=False)
-    store = None if open_store is None else open_store(digest)
+    store = None if open_store is None else open_store(prepared.described["sha256"])
     run = smoothed.certify(
         test.X[flagged],
-        threat=THREATS[config.threat.kind](config.threat.max_d),
+        threat=prepared.threat,
         samples=certificate.samples,
         alpha=certificate.alpha,
         threshold=certificate.threshold,
@@ -203,11 +192,7 @@ def run_text(
         benign_failures={
             str(test.X.index[~flagged][row]): why for row, why in (answers.failures | rest.failures).items()
         },
-        model={
-            "estimator": config.model.estimator,
-            "vectorizer": config.model.vectorizer.estimator if config.model.vectorizer else "none",
-            "sha256": digest,
-        },
+        model=dict(prepared.described),
         benign_calls={
             "model_calls": rest.calls + answers.calls,
             "model_calls_from_store": rest.calls_from_store + answers.calls_from_store,
@@ -216,6 +201,39 @@ def run_text(
         execution=describe_executor(executor),
         training_seconds=trained - started,
         seconds=time.perf_counter() - started,
+    )
+
+
+def prepared_text(config: TextConfig, *, train: Table, report: Report | None = None) -> Prepared:
+    """Train on ``train`` with noisy copies; equal configurations and rows give equal models.
+
+    Raises
+    ------
+    ConfigError
+        For an estimator that cannot be built or trained.
+    """
+    model = config.model
+    classifier = TextClassifier(build_text_pipeline(config), tokens=model.tokens, max_length=model.max_length)
+    smoothed = SmoothedClassifier(classifier, noise={"text": RandomDeletion(config.noise.text.beta)})
+    train_smoothed(
+        smoothed,
+        train,
+        estimator=model.estimator,
+        copies=model.noisy_copies,
+        seed=config.certificate.seed,
+        report=report,
+    )
+    trained: Any = smoothed.classifier_
+    digest = digest_of(trained.estimator_, estimator=model.estimator)
+    return Prepared(
+        smoothed,
+        THREATS[config.threat.kind](config.threat.max_d),
+        described={
+            "estimator": model.estimator,
+            "vectorizer": model.vectorizer.estimator if model.vectorizer else "none",
+            "sha256": digest,
+        },
+        identity={"sha256": digest},
     )
 
 

@@ -29,8 +29,8 @@ class ScoringClassifier(Protocol):
     def margins(self, batch: Batch, label: int) -> Floats:
         """Return how far each row is from losing a label, shape (rows,).
 
-        Above 0 where `predict_encoded` answers ``label``, at most 0 where it does not, up to rounding and ties;
-        the lower, the further away. Finite, in any unit, such as a difference of log probabilities.
+        Above 0 where `predict_encoded` answers ``label``, at most 0 where it does not, up to rounding and
+        ties; the lower, the further away. Finite, in any unit, such as a difference of log probabilities.
         """
 
 
