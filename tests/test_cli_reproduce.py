@@ -121,6 +121,15 @@ def test_a_complete_reproduction_is_shown_again_as_json(pairs, capsys):
     assert copies_in(pairs / "out" / "run.sqlite") == before
 
 
+def test_report_writes_the_page_of_a_reproduction_again(pairs, capsys):
+    page = pairs / "out" / "report.html"
+    before = page.read_bytes()
+    page.unlink()
+    assert main(["report", str(pairs / "out"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"report": str(page)}
+    assert page.read_bytes() == before
+
+
 def test_a_reproduction_that_was_cut_short_goes_on_with_its_counts(pairs, tmp_path, capsys):
     """Without its last counts and its results; the same numbers again, and nothing else drawn anew."""
     out = tmp_path / "out"

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from hybridcert.cli.console import print_json, shown_down
 from hybridcert.documents.claims import Claim, ScoreAbove
-from hybridcert.experiments.attack.counterexample import Rechecked
 from hybridcert.experiments.attack.files import COMPLETE, TABLE, Attacked
+from hybridcert.experiments.attack.recheck import Rechecked
 from hybridcert.experiments.attack.table import TableRow, table_rows
 
 if TYPE_CHECKING:

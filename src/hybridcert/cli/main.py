@@ -1,8 +1,8 @@
 """The command line ``hybridcert``: commands, exit codes, and one line for everything that goes wrong.
 
 Exit codes: 0 done (also when nothing could be certified), 1 a certificate that `verify` refuses, or a
-violation that `attack` found, 2 wrong usage or bad input, 130 interrupted (what a run had counted is kept;
-`--resume` continues it).
+violation that `attack` or `reproduce` found, 2 wrong usage or bad input, 130 interrupted (what a run had
+counted is kept; `--resume` continues it).
 """
 
 from __future__ import annotations

@@ -15,13 +15,27 @@ EXAMPLE = "Example: hybridcert report runs/adult"
 
 def command(
     directory: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Run directory that `certify`, `demo` or `run.save` wrote.")
+        Path,
+        typer.Argument(
+            metavar="DIR", help="Directory that `certify`, `demo`, `reproduce` or `run.save` wrote."
+        ),
     ],
     as_json: options.Json = False,
 ) -> None:
-    """Write report.html, certified_accuracy.png and tables/*.csv into a run directory."""
+    """Write report.html, certified_accuracy.png and tables/*.csv into a run directory.
+
+    In a directory of `reproduce`, write its page and figure.
+    """
+    from hybridcert.reports.reproduction_page import is_reproduction, write_reproduction
     from hybridcert.reports.write import write_report
 
+    if is_reproduction(directory):
+        page = write_reproduction(directory)
+        if as_json:
+            print_json({"report": str(page)})
+        else:
+            results().print(str(page), markup=False)
+        return
     written = write_report(directory)
     if as_json:
         print_json(

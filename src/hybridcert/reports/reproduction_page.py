@@ -20,6 +20,11 @@ INDEX = "reproduction.json"
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (3, 1.5, 1, 1.5)), (0, (1.2, 1.2)))
 
 
+def is_reproduction(directory: Path) -> bool:
+    """Return whether a directory holds a reproduced table or figure, or several."""
+    return (directory / FINDING).is_file() or (directory / INDEX).is_file()
+
+
 def write_reproduction(directory: Path) -> Path:
     """Write ``report.html`` and, where there is something to draw, ``figure.png``; return the page.
 

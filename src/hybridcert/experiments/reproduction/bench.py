@@ -27,7 +27,7 @@ from hybridcert.kernels.gaussian import GaussianNoise
 from hybridcert.kernels.uniform import UniformReplacement
 from hybridcert.sampling.classifier import class_index
 from hybridcert.sampling.executors.executor import Executor
-from hybridcert.sampling.executors.processes import Processes
+from hybridcert.sampling.executors.processes import Processes, available_cores
 from hybridcert.sampling.executors.serial import Serial
 from hybridcert.sampling.noise import Kernel
 from hybridcert.sampling.rounds import TASK
@@ -226,6 +226,12 @@ class Bench:
             task = getattr(classifier, "block_copies", TASK)
             return self._execution.executor_for(copies, cheap=False, task=task)
         return Processes() if self.setting.executor == "processes" and copies >= WORTH_PROCESSES else Serial()
+
+    @property
+    def processes(self) -> int:
+        """How many processes of this machine attack pairs: as many as are asked about many copies."""
+        executor = self.executor(WORTH_PROCESSES)
+        return (executor.workers or available_cores()) if isinstance(executor, Processes) else 1
 
     def count(self, cost: Mapping[str, Any]) -> None:
         """Add what a measurement cost to the calls."""

@@ -77,7 +77,7 @@ def attacked(bench: Bench, threshold: float) -> Attacked:
         seed=setting.claim.seed,
     )
     try:
-        campaign = attack_run(subject, section, report=bench.report)
+        campaign = attack_run(subject, section, workers=bench.processes, report=bench.report)
     except ConfigError:
         if run.points[0].radii.certified.any():
             raise
