@@ -234,6 +234,15 @@ def test_the_distance_is_never_understated_and_nearly_exact(norm, pairs):
 
 
 @pytest.mark.parametrize("norm", ["l2", "l1"])
+@pytest.mark.parametrize("move", [1e-140, 1e-162, 1e-170, 1e-300, 5e-324])
+@pytest.mark.parametrize("scale", [1.0, 1e10, 1e-10])
+def test_distances_whose_squares_underflow_are_not_understated(norm, move, scale):
+    clean, point, scales = np.zeros(3), np.array([move, 0.0, -move]), np.full(3, scale)
+    bound = distance_upper(clean, point, scales=scales, norm=norm)
+    assert not exceeds(clean, point, scales, norm, bound)
+
+
+@pytest.mark.parametrize("norm", ["l2", "l1"])
 @given(
     pairs=st.lists(st.tuples(COORDINATES, st.floats(-1e4, 1e4)), min_size=1, max_size=6),
     radius=st.one_of(st.sampled_from([0.0, 1.0, 1e-8, 1e8]), st.floats(1e-6, 10.0)),

@@ -206,6 +206,7 @@ class Three:
         (0.5, 0, 2, True),  # 7 %, behind both others
         (0.5, 2, 2, False),  # 31 %, behind one of them
         (0.5, 2, 1, True),
+        (-0.2, 0, 2, False),  # 21 %, behind one of them, and few enough to be judged at all copies
         (-1.0, 0, 1, False),  # 50 %
     ],
 )
@@ -257,6 +258,8 @@ def test_rank_claims_raise_few_false_alarms():
         ({"claim": hc.TopK(1, 3)}, "2 classes"),
         ({"claim": hc.TopK(1, 2), "samples": 3}, "samples must be larger"),
         ({"adversarial": {"numeric": np.zeros((2, 2))}}, "one row"),
+        ({"adversarial": np.zeros((1, 2))}, "adversarial must be of type Mapping, got ndarray"),
+        ({"claim": 0.5}, "claim must be of type ScoreAbove or TopK, got float"),
     ],
 )
 def test_judgements_that_mean_nothing_are_refused(change, message):

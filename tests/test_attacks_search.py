@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from fractions import Fraction
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,12 +19,13 @@ from attack_models import Answers, Network, Scores, Slopes
 from classifiers import WordsAndNumbers
 from hybridcert.attacks import AttackBudget, Attacker, AttackSettings, changes_within
 from hybridcert.attacks.objective import Round, Subject
+from hybridcert.attacks.space import Space
 from hybridcert.joint_threat import JointThreat
 from hybridcert.kernels.laplace import LaplaceNoise
 from hybridcert.kernels.randomized_response import RandomizedResponse
 from hybridcert.sampling.noise import SmoothingNoise
 from hybridcert.sampling.streams import RowStreams
-from hybridcert.threats import Deletion, Indel
+from hybridcert.threats import Deletion, DiscreteSurface, Indel
 
 METHODS = {"gradient": Slopes, "score": Scores, "decision": Answers}
 SIZES = (3, 4, 2, 3)
@@ -241,6 +244,28 @@ def test_budgets_on_sequences_are_kept_exactly(kind, d, seed, length, method):
     joint.noise.check_inputs(found.adversarial)
 
 
+def test_inputs_outside_the_threat_are_noticed():
+    """By the last check, which no search has made fail, and where a search is asked to go on from there."""
+    model = Network.random(SIZES, 3, eligible=(0, 1, 3), columns=(0, 2))
+    kernels = {"fields": hc.UniformReplacement(0.25), "numbers": hc.GaussianNoise(0.5)}
+    joint = joint_of(model, kernels, {"fields": hc.Fields(2)})
+    inputs = {"fields": np.array([[0, 0, 0, 0]]), "numbers": np.zeros((1, 3))}
+    space = Space.around(joint, inputs, 0, AttackBudget({"fields": 1}, 0.5))
+    assert space.changes({"fields": np.array([1, 0, 0, 0]), "numbers": np.ones(3) * [1, 0, 1]}) == {
+        "fields": 1
+    }
+    for fields, numbers, message in (
+        ([1, 1, 0, 0], [0.0, 0.0, 0.0], "more than d = 1"),
+        ([1, 0, 1, 0], [0.0, 0.0, 0.0], "'fields' changed where the threat does not"),
+        ([1, 0, 0, 0], [0.0, 0.1, 0.0], "'numbers' changed where the threat does not"),
+    ):
+        outside = {"fields": np.array(fields), "numbers": np.array(numbers)}
+        with pytest.raises(AssertionError, match=message):
+            space.changes(outside)
+        with pytest.raises(hc.ParameterError, match="start must"):
+            space.candidate(outside)
+
+
 @pytest.mark.parametrize("smoothed", [True, False])
 def test_several_modalities_share_one_continuous_budget(smoothed):
     """Distances are counted in noise scales over both; what the threat leaves out stays, noise or not."""
@@ -397,6 +422,22 @@ def test_a_search_goes_on_from_an_attack_within_a_smaller_budget():
         attacker.search(inputs, 1, label=1, budget=AttackBudget({"fields": 1}, 0.2), seed=1, start=small)
 
 
+def test_restarts_are_searches_of_their_own():
+    model, joint, inputs = table(1)
+    row = int(np.argmax(model.margins(inputs, 1)))
+    budget = AttackBudget({"fields": 1}, 0.1)
+    once, twice = (
+        Attacker(model, joint, AttackSettings(iterations=3, restarts=restarts)).search(
+            inputs, row, label=1, budget=budget, seed=1
+        )
+        for restarts in (1, 2)
+    )
+    assert len(once.objective) == 3
+    assert twice.objective[:3] == once.objective
+    assert len(twice.objective) == 6
+    assert twice.objective[3:] != once.objective
+
+
 def test_nothing_to_change_is_an_attack_that_changes_nothing():
     model, joint, inputs = table()
     found = Attacker(model, joint, AttackSettings()).search(
@@ -474,9 +515,160 @@ def test_a_method_is_what_the_classifier_offers():
     assert Attacker(silent, joint, AttackSettings()).method == "decision"
 
 
+# -- what must not stop a search, or stop it silently ------------------------------------------------------
+
+
+class Conjunction:
+    """Answers 0 only where the last two of ten fields hold 5 and 3."""
+
+    classes_ = np.array([0, 1])
+
+    def surfaces(self):
+        return {"fields": DiscreteSurface((10,) * 10, tuple(range(10)))}
+
+    def encode(self, X):
+        return X
+
+    def predict_encoded(self, batch):
+        fields = batch["fields"]
+        return 1 - ((fields[:, 8] == 5) & (fields[:, 9] == 3)).astype(np.intp)
+
+
+def test_equally_good_moves_are_all_looked_at():
+    """On a plateau of answers, moves of late fields are tried as often as those of early ones.
+
+    With the first moves of the list alone, none of these five searches finds the change of two fields.
+    """
+    model = Conjunction()
+    joint = joint_of(model, {"fields": hc.UniformReplacement(0.02)}, {"fields": hc.Fields(2)})
+    inputs = {"fields": np.zeros((1, 10), dtype=np.int64)}
+    attacker = Attacker(model, joint, AttackSettings(copies=16))
+    budget = AttackBudget({"fields": 2}, 0.0)
+    found = [attacker.search(inputs, 0, label=1, budget=budget, seed=seed) for seed in range(5)]
+    assert sum(attack.objective[-1] < 0.5 for attack in found) >= 2
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_budget_far_above_the_number_of_positions_costs_no_more(method):
+    model, joint, inputs = table(1)
+    attacker = Attacker(METHODS[method](model), joint, AttackSettings(iterations=1, copies=8))
+    found = [
+        attacker.search(inputs, 2, label=1, budget=AttackBudget({"fields": d}, 0.0), seed=1)
+        for d in (4, 100_000_000)
+    ]
+    assert found[1].changes["fields"] <= 4
+    assert found[1].calls <= 2 * found[0].calls
+
+
+def test_no_word_to_insert_changes_nothing():
+    """Where the alphabet is open and the inputs hold no word, the attacker knows none."""
+    model = Network.random((5,) * 6, 0, sequence=True)
+    surface = DiscreteSurface((5,) * 6, tuple(range(6)), sequence=True, open=True)
+    noise = SmoothingNoise({"fields": hc.RandomDeletion(0.5)}, {"fields": surface})
+    attacker = Attacker(Answers(model), JointThreat.of(noise, hc.Insertion(2)), AttackSettings(iterations=2))
+    for inputs in ({"fields": np.full((1, 3), -1)}, {"fields": np.empty((1, 0), dtype=np.int64)}):
+        attack = attacker.search(inputs, 0, label=1, budget=AttackBudget({"fields": 2}, 0.0), seed=1)
+        assert attack.changes == {"fields": 0}
+
+
+class Sloped(Slopes):
+    """Derivatives by the numbers that are something else."""
+
+    def __init__(self, model, change):
+        super().__init__(model)
+        self.change = change
+
+    def sensitivity(self, batch, label, origin):
+        found = self.model.sensitivity(batch, label, origin)
+        return dataclasses.replace(found, continuous=self.change(found.continuous))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda by: {"numbers": by["numbers"] * np.array([1.0, np.nan, 1.0])},
+        lambda by: {"numbers": by["numbers"] * np.array([1.0, np.inf, 1.0])},
+        lambda by: {"numbers": by["numbers"][:2]},
+        lambda by: {},
+    ],
+)
+def test_broken_derivatives_are_refused(change):
+    """Not taken as a reason to leave the numbers alone."""
+    model, joint, inputs = table(1)
+    attacker = Attacker(Sloped(model, change), joint, AttackSettings(iterations=1))
+    with pytest.raises(hc.ModelError, match="sensitivity must return 3 finite derivatives by 'numbers'"):
+        attacker.search(inputs, 2, label=1, budget=AttackBudget({"fields": 1}, 0.5), seed=1)
+
+
+@pytest.mark.parametrize("factor", [0.0, 1e-320, 1e300])
+def test_numbers_are_attacked_whatever_the_size_of_derivatives(factor):
+    """Derivatives of 0 say nothing, others tell a direction."""
+    model, joint, inputs = table(1)
+    attacker = Attacker(
+        Sloped(model, lambda by: {"numbers": by["numbers"] * factor}), joint, AttackSettings(iterations=4)
+    )
+    attack = attacker.search(inputs, 2, label=1, budget=AttackBudget({"fields": 0}, 0.5), seed=1)
+    assert attack.distance_upper > 0.4
+
+
+def test_margins_as_large_as_floats_are_no_trouble():
+    model, joint, inputs = table(1)
+    large = Scores(model)
+    large.margins = lambda batch, label: np.clip(1e307 * model.margins(batch, label), -8e307, 8e307)
+    budget = AttackBudget({"fields": 2}, 0.5)
+    found, plain = (
+        Attacker(one, joint, AttackSettings(iterations=3)).search(inputs, 2, label=1, budget=budget, seed=1)
+        for one in (large, Scores(model))
+    )
+    assert found.objective == plain.objective
+
+
 class BrokenMargins(Scores):
     def margins(self, batch, label):
         return np.full(len(batch["fields"]), np.nan)
+
+
+@pytest.mark.parametrize("epsilon", [np.float32(0.1), Fraction(1, 10), Fraction(1, 3), 2**70 + 1, 3])
+def test_budgets_are_floats_that_are_not_larger(epsilon):
+    """Comparisons with a float of 32 bits would be made in 32 bits."""
+    found = AttackBudget({}, epsilon).epsilon
+    assert type(found) is float
+    given_ = epsilon.item() if isinstance(epsilon, np.floating) else epsilon
+    assert 0 <= Fraction(given_) - Fraction(found) <= Fraction(given_) * Fraction(2) ** -52
+
+
+def test_arguments_of_another_kind_are_refused():
+    model, joint, inputs = table()
+    budget = AttackBudget({"fields": 1}, 0.5)
+    attacker = Attacker(model, joint, AttackSettings(iterations=1, copies=4))
+
+    def search(inputs=inputs, row=0, label=1, budget=budget, start=None):
+        return attacker.search(inputs, row, label=label, budget=budget, seed=1, start=start)
+
+    frame = pd.DataFrame({"fields": [1], "numbers": [2.0]})
+    with pytest.raises(hc.DataError, match=r"encoded, by classifier.encode\(X\), got DataFrame"):
+        search(inputs=frame)
+    with pytest.raises(hc.DataError, match="must have modality 'numbers', which has noise, got fields"):
+        search(inputs={"fields": inputs["fields"]})
+    with pytest.raises(hc.DataError, match="equally many rows"):
+        search(inputs={**inputs, "fields": inputs["fields"][:3]})
+    with pytest.raises(hc.DataError, match="modality 'numbers' of the inputs must be finite"):
+        search(inputs={**inputs, "numbers": np.where(inputs["numbers"] > 1.0, np.nan, 0.0)})
+    with pytest.raises(hc.ParameterError, match="got True"):
+        search(row=True)
+    with pytest.raises(hc.ParameterError, match="got True"):
+        search(label=True)
+    with pytest.raises(hc.ParameterError, match="budget must be of type AttackBudget, got dict"):
+        search(budget={"fields": 1})
+    with pytest.raises(hc.ParameterError, match="start must be of type Attack, got dict"):
+        search(start=search().adversarial)
+    with pytest.raises(hc.ParameterError, match="joint must be of type JointThreat, got Fields"):
+        Attacker(model, hc.Fields(1), AttackSettings())
+    with pytest.raises(hc.ParameterError, match="d must be a mapping"):
+        AttackBudget([1], 0.5)
+    for epsilon in ("0.5", 1e101, math.nan, -0.5, True):
+        with pytest.raises(hc.ParameterError, match=r"epsilon must be a number in \[0, 1e\+100\]"):
+            AttackBudget({"fields": 1}, epsilon)
 
 
 def test_broken_margins_and_wrong_budgets_are_refused():

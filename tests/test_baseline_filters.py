@@ -254,6 +254,21 @@ def test_a_store_keeps_the_deployed_filter_apart_from_the_plain_one(tmp_path: Pa
     assert all((one.plain_hits == found[0].plain_hits).all() for one in found)
 
 
+class Fields:
+    """Two fields of a table."""
+
+    classes_ = np.array(["no", "yes"])
+
+    def surfaces(self) -> dict[str, Any]:
+        return {"fields": DiscreteSurface((3, 5), (0, 1))}
+
+    def encode(self, X: Any) -> dict[str, NDArray[Any]]:
+        return {"fields": np.asarray(X)}
+
+    def predict_encoded(self, batch: Any) -> NDArray[np.intp]:
+        return np.zeros(len(batch["fields"]), dtype=np.intp)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -261,6 +276,7 @@ def test_a_store_keeps_the_deployed_filter_apart_from_the_plain_one(tmp_path: Pa
         ({"flag": "bad"}, "label must be one of safe, unsafe, unreadable, got 'bad'"),
         ({"flag": "unreadable"}, "label must not be 'unreadable'"),
         ({"empty": 0}, "empty must be -1 for a sequence, got 0"),
+        ({"erasing": "suffix"}, "erasing must be Erasing.mode, max_d., got 'suffix'"),
         ({"classifier": Lookup(0)}, "empty must be the code of an empty slot, in .0, 2., got -1"),
     ],
 )
@@ -274,6 +290,12 @@ def test_filters_that_make_no_sense(change: dict[str, Any], message: str) -> Non
     }
     with pytest.raises(ParameterError, match=message):
         EraseAndCheck(**{**given, **change})
+
+
+def test_symbols_cannot_move_between_different_alphabets() -> None:
+    """The columns of a table are no slots: what closes up would be read as another field."""
+    with pytest.raises(ParameterError, match=r"must have one alphabet for all slots, .* got sizes \[3, 5\]"):
+        EraseAndCheck(Fields(), "fields", "no", Erasing("suffix", 1), 0)
 
 
 def test_erasings_that_make_no_sense() -> None:

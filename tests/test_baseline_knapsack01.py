@@ -238,6 +238,19 @@ def test_masses_that_are_no_pair_of_laws() -> None:
             OutcomeSpace.of([position])
 
 
+@given(sizes=st.lists(st.integers(2, 5), max_size=6), d=st.integers(0, 7))
+def test_every_combination_of_alphabets_is_changed_once(sizes: list[int], d: int) -> None:
+    kinds = {tuple(sorted(sizes[i] for i in c)) for c in itertools.combinations(range(len(sizes)), d)}
+    found = list(choices(sizes, d))
+    assert all(len(set(changed)) == d for changed in found)
+    assert sorted(tuple(sorted(sizes[i] for i in changed)) for changed in found) == sorted(kinds)
+
+
+def test_equal_positions_of_a_long_text_are_not_enumerated() -> None:
+    """C(2000, 6) is 9e16."""
+    assert list(choices([50_000] * 2_000, 6)) == [(0, 1, 2, 3, 4, 5)]
+
+
 def test_scores_are_grouped_back_to_their_inputs() -> None:
     found = text_only_01(
         kernel=hc.Absorbing(0.5), sizes=(2, 2, 2), p_lower=np.array([0.99, 0.2, 0.99]), threshold=0.4,

@@ -108,6 +108,19 @@ def test_a_share_of_the_tokens_that_depends_on_their_number(share: float) -> Non
                 assert_sound([changes.overlap(part, len(word))], clean, adversarial)
 
 
+@pytest.mark.parametrize("keep", [KeepCount(1), KeepCount(2), KeepShare(0.2), KeepShare(0.5), KeepShare(0.7)])
+def test_a_budget_covers_every_smaller_one(keep: KeepCount | KeepShare) -> None:
+    """An adversary need not use a budget up: one that may add and delete may also add alone."""
+    part = Part(Tokens(), keep)
+    for elements in range(8):
+        for most in itertools.product(range(3), repeat=3):
+            claimed = Changes(*most).overlap(part, elements)
+            for fewer in itertools.product(*(range(n + 1) for n in most)):
+                reached = Changes(*fewer).overlap(part, elements)
+                for p in (0.6, 0.9, 0.99, 1.0):
+                    assert worst_score(p, [claimed]) <= worst_score(p, [reached])
+
+
 @pytest.mark.parametrize("filler", [0, 2, 9])
 @pytest.mark.parametrize("keep", [1, 2, 3])
 def test_columns_with_any_filler_on_every_classifier(keep: int, filler: int) -> None:
@@ -439,6 +452,27 @@ def test_budgets_end_where_certificates_end() -> None:
     assert found.largest("text", kind="added", threshold=0.05).d[0] > 60  # p · 4/(4 + a) > 0.05
 
 
+def test_budgets_that_make_no_sense() -> None:
+    found = run_of([1_000, 0, 990], 1_000)
+    with pytest.raises(ParameterError, match="kind must be modified, added or deleted, got 'moved'"):
+        found.largest("text", kind="moved", threshold=0.5)  # type: ignore[arg-type]
+    with pytest.raises(ParameterError, match=r"changes of modality 'text' must be Changes\(...\), got 1"):
+        found.worst_score({"text": 1})  # type: ignore[dict-item]
+    with pytest.raises(ParameterError, match=r"part of modality 'text' must be Part\(elements, keep\)"):
+        Subsampling({"text": KeepCount(1)})  # type: ignore[dict-item]
+
+
+def test_views_built_in_portions_are_the_same_views(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one modality, where draws follow one another; portions only bound what is in memory at once."""
+    part = Subsampling({"image": Part(IMAGE, KeepCount(2))})
+    draws = Draws(samples=500, alpha=0.01, seed=3)
+    found = subsampled(Seen(), INPUTS, subsampling=part, label="yes", draws=draws)
+    monkeypatch.setattr("hybridcert.baselines.partial_views._VALUES", 100)
+    again = subsampled(Seen(), INPUTS, subsampling=part, label="yes", draws=draws)
+    np.testing.assert_array_equal(again.scores.counts, found.scores.counts)
+    assert 0 < found.scores.successes[0] < 500
+
+
 def test_a_threshold_of_the_source_paper_allows_many_additions() -> None:
     found = run_of([1_000, 0, 990], 1_000, Subsampling({"text": Part(Tokens(), KeepCount(1))}))
     p = Fraction(float(found.p_lower[0]))
@@ -610,6 +644,35 @@ def test_training_views_share_nothing_with_certificates() -> None:
     assert (rows["categorical"][:, 2] == 3).all()
 
 
+def test_training_views_are_drawn_apart_from_those_of_certificates() -> None:
+    """Of 20 and 20 subsets among 12 870, three or more are the same with probability below 1e-5."""
+
+    class Kept(Seen):
+        def predict_encoded(self, batch: Mapping[str, NDArray[Any]]) -> NDArray[np.intp]:
+            shown.extend(map(tuple, batch["image"].tolist()))
+            return np.zeros(len(batch["image"]), dtype=np.intp)
+
+    shown: list[tuple[float, ...]] = []
+    pixels = Subsampling({"image": Part(Patches(1, 4, 4, (1, 1), fill=-1.0), KeepCount(8))})
+    X = {"text": [[1]], "image": [np.arange(16.0)]}
+    draws = Draws(samples=20, alpha=0.01, seed=4)
+    subsampled(Kept(), X, subsampling=pixels, label="yes", draws=draws)
+    trained = views(pixels, Kept().encode(X), copies=20, seed=4)["image"]
+    assert len(set(shown) & set(map(tuple, trained.tolist()))) <= 2
+
+
+def test_scores_are_bounded_at_their_own_level() -> None:
+    """All of n answers: the bound is α^{1/n}, rounded down."""
+    for alpha in (0.001, 0.01, 0.5):
+        found = subsampled(
+            Seen(), {"text": [[3]], "image": [[1.0] * 16]}, subsampling=BOTH, label="yes",
+            draws=Draws(samples=40, alpha=alpha, seed=0),
+        )  # fmt: skip
+        assert found.p_hat[0] == 1.0
+        assert found.p_lower[0] <= alpha ** (1 / 40)
+        assert found.p_lower[0] == pytest.approx(alpha ** (1 / 40), rel=1e-12)
+
+
 def test_an_empty_text_has_one_view() -> None:
     X = {"text": [[PAD, PAD]], "image": [[1.0] * 16]}
     selection = Subsampling({"text": Part(Tokens(), KeepCount(2))})
@@ -619,7 +682,10 @@ def test_an_empty_text_has_one_view() -> None:
     )
     assert found.scores.successes.tolist() == [60]
     assert classifier.batches == [1]
-    assert found.largest("text", kind="added", threshold=0.1).d.tolist() == [0]
+    for kind in ("added", "modified", "deleted"):
+        largest = found.largest("text", kind=kind, threshold=0.1)  # type: ignore[arg-type]
+        assert largest.certified.tolist() == [True]
+        assert largest.d.tolist() == [0]
 
 
 def test_a_failing_input_has_no_score() -> None:

@@ -109,6 +109,13 @@ class TestTextOnly:
         assert text_only_budgets(p_lower=0.9, spectra=spectra, threshold=0.16).d.tolist() == [1]
         assert text_only_budgets(p_lower=0.1, spectra=spectra, threshold=0.16).certified.tolist() == [False]
 
+    def test_a_value_at_the_threshold_is_not_above_it(self) -> None:
+        """V = ¾ − ½ = ¼, a float, and ½ at d = 0."""
+        spectra = [hc.Absorbing(0.5).spectrum(d) for d in range(2)]
+        assert text_only_budgets(p_lower=0.75, spectra=spectra, threshold=0.25 - 1e-9).d.tolist() == [1]
+        assert text_only_budgets(p_lower=0.75, spectra=spectra, threshold=0.25).d.tolist() == [0]
+        assert not text_only_budgets(p_lower=0.5, spectra=spectra, threshold=0.5).certified.any()
+
     def test_counts_become_budgets_and_say_nothing_about_shifts(self) -> None:
         X = {"text": [[0, 1, 2]], "tag": [[0]], "numeric": [[1.0]], "other": [[0.0]]}
         found = text_only(

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import numbers
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from hybridcert.attacks.budget import AttackBudget, AttackSettings, Method
-from hybridcert.attacks.judgement import check_label
+from hybridcert.attacks.checks import check_label, check_type
 from hybridcert.attacks.objective import Subject
 from hybridcert.attacks.outcome import Attack
 from hybridcert.attacks.search import Search
 from hybridcert.attacks.space import Space
-from hybridcert.errors import ModelError, ParameterError
+from hybridcert.errors import DataError, ModelError, ParameterError
 from hybridcert.joint_threat import JointThreat
 from hybridcert.sampling.classifier import Batch, Classifier
+from hybridcert.sampling.noise import SmoothingNoise
 
 
 class Attacker:
@@ -38,6 +40,8 @@ class Attacker:
     ------
     ModelError
         For a method that needs more than the classifier offers.
+    ParameterError
+        For a threat that is not matched with its noise (`JointThreat.of`), and settings of another type.
 
     References
     ----------
@@ -47,6 +51,8 @@ class Attacker:
     def __init__(
         self, classifier: Classifier, joint: JointThreat, settings: AttackSettings, *, smoothed: bool = True
     ) -> None:
+        check_type("joint", joint, JointThreat)
+        check_type("settings", settings, AttackSettings)
         self._classifier, self._joint, self._settings = classifier, joint, settings
         self._smoothed = smoothed
         self._method = _method(classifier, settings.method)
@@ -85,14 +91,17 @@ class Attacker:
         Raises
         ------
         ParameterError, DataError
-            For values outside their ranges, or a start outside the budget.
+            For values outside their ranges, inputs that are not encoded, or a start outside the budget.
         ModelError
             For margins or answers that break the classifier's contract.
         """
         check_label(label, len(self._classifier.classes_))
-        rows = len(next(iter(inputs.values())))
-        if not (isinstance(row, numbers.Integral) and 0 <= row < rows):
+        rows = _checked_rows(inputs, self._joint.noise)
+        if isinstance(row, bool) or not (isinstance(row, numbers.Integral) and 0 <= row < rows):
             raise ParameterError(f"row must be in [0, {rows - 1}], got {row!r}")
+        check_type("budget", budget, AttackBudget)
+        if start is not None:
+            check_type("start", start, Attack)
         budget.check(self._joint)
         self._joint.noise.check_inputs(inputs)
         space = Space.around(self._joint, inputs, row, budget)
@@ -112,6 +121,23 @@ class Attacker:
         if not attack.distance_upper <= budget.epsilon:
             raise AssertionError(f"the distance {attack.distance_upper!r} exceeds epsilon {budget.epsilon!r}")
         return attack
+
+
+def _checked_rows(inputs: Batch, noise: SmoothingNoise) -> int:
+    """Return the number of encoded rows; raise DataError unless they have every modality with noise."""
+    if not isinstance(inputs, Mapping) or not all(isinstance(a, np.ndarray) for a in inputs.values()):
+        raise DataError(f"inputs must be encoded, by classifier.encode(X), got {type(inputs).__name__}")
+    missing = sorted(set(noise.kernels) - set(inputs))
+    if missing:
+        known = ", ".join(sorted(inputs)) or "none"
+        raise DataError(f"inputs must have modality {missing[0]!r}, which has noise, got {known}")
+    rows = {len(array) for array in inputs.values()}
+    if len(rows) != 1:
+        raise DataError(f"inputs must have equally many rows in each modality, got {sorted(rows)}")
+    for name in noise.continuous:
+        if not np.isfinite(inputs[name]).all():
+            raise DataError(f"modality {name!r} of the inputs must be finite, got NaN or infinite values")
+    return rows.pop()
 
 
 def _row(attack: Attack) -> dict[str, Any]:

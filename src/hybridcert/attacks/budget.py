@@ -8,12 +8,17 @@ import numbers
 from collections.abc import Mapping
 from typing import Literal
 
+import numpy as np
+
 from hybridcert.certificate.ranges import check_count
 from hybridcert.errors import ParameterError
 from hybridcert.joint_threat import JointThreat
 
 Method = Literal["auto", "gradient", "score", "decision"]
 METHODS: tuple[Method, ...] = ("auto", "gradient", "score", "decision")
+
+_LARGEST = 1e100
+"""Squares of distances up to here are finite."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -24,9 +29,10 @@ class AttackBudget:
     ----------
     d : mapping of modality name to int >= 0
         Budget of each threatened discrete modality, in the count that its threat defines.
-    epsilon : float >= 0
+    epsilon : float in [0, 1e100]
         Distance in the norm and unit of the certificate: ℓ₂ or ℓ₁ in the unit of the only continuous
-        modality, or √Σ(δ_j/σ_j)² over all of them (`hybridcert.joint_threat.JointThreat.budget`).
+        modality, or √Σ(δ_j/σ_j)² over all of them (`hybridcert.joint_threat.JointThreat.budget`). What is no
+        float is rounded down to one.
 
     Raises
     ------
@@ -38,12 +44,19 @@ class AttackBudget:
     epsilon: float
 
     def __post_init__(self) -> None:
+        if not isinstance(self.d, Mapping):
+            raise ParameterError(f"d must be a mapping of modality to number, got {self.d!r}")
         object.__setattr__(self, "d", dict(sorted(self.d.items())))
         for name, count in self.d.items():
             if isinstance(count, bool) or not isinstance(count, numbers.Integral) or count < 0:
                 raise ParameterError(f"d of modality {name!r} must be an integer >= 0, got {count!r}")
-        if isinstance(self.epsilon, bool) or not (0.0 <= self.epsilon < math.inf):
-            raise ParameterError(f"epsilon must be a finite number >= 0, got {self.epsilon!r}")
+        epsilon = self.epsilon.item() if isinstance(self.epsilon, np.generic) else self.epsilon
+        number = isinstance(epsilon, numbers.Real) and not isinstance(epsilon, bool)
+        if not number or not 0.0 <= epsilon <= _LARGEST:
+            raise ParameterError(f"epsilon must be a number in [0, {_LARGEST:g}], got {self.epsilon!r}")
+        nearest = float(epsilon)
+        lower = math.nextafter(nearest, 0.0) if nearest > epsilon else nearest
+        object.__setattr__(self, "epsilon", lower)
 
     def check(self, joint: JointThreat) -> None:
         """Raise ParameterError unless every part of the budget is part of the threat."""

@@ -75,12 +75,13 @@ def steps(around: Ball, point: Floats, slopes: Floats) -> Iterator[Floats]:
     Parameters
     ----------
     slopes : (features,) float
-        Derivative of the objective, or an estimate of it.
+        Derivative of the objective, or an estimate of it; finite.
     """
-    scaled = slopes * around.scales  # per unit of distance
-    largest = float(np.abs(scaled).max(initial=0.0))
-    if largest == 0.0 or not np.isfinite(largest):
+    steepest_slope = float(np.abs(slopes).max(initial=0.0))
+    if steepest_slope == 0.0:
         return
+    scaled = slopes / steepest_slope * around.scales  # per unit of distance
+    largest = float(np.abs(scaled).max())
     here = around.shift(point)
     if around.norm == "l1":  # the steepest way in ℓ₁ is along one feature
         corner = np.zeros_like(scaled)

@@ -110,7 +110,7 @@ class Edits:
         Raises
         ------
         ParameterError
-            For a threat that changes the length of an input on fixed positions, or a budget above ``max_d``.
+            For a threat that changes the length of an input on fixed positions.
         """
         if not surface.sequence and isinstance(threat, Insertion | Deletion | Indel | Edit):
             raise ParameterError(

@@ -34,12 +34,7 @@ def gradient_moves(
     yield from _steepest(edits, state, change)
     if edits.count(state) < edits.d:
         yield filled(edits, state, stream)
-    flat = change.ravel()
-    known = np.flatnonzero(flat < 0.0)
-    if known.size > _POOL * candidates:
-        known = known[np.argpartition(flat[known], _POOL * candidates)[: _POOL * candidates]]
-    best = known[np.argsort(flat[known], kind="stable")]
-    moves = [(int(i) // change.shape[1], int(i) % change.shape[1]) for i in best]
+    moves = _best_moves(change, _POOL * candidates)
     for move in _spread(moves)[: max(1, candidates // 3)]:
         yield _fitted(edits, state.substituted(*move), change, {move[0]})
     for _ in range(max(1, candidates // 3)):
@@ -58,9 +53,9 @@ def _changes_by_symbol(edits: Edits, state: Edited, slopes: Floats) -> Floats:
     current = np.full(length, np.nan)
     current[inside] = here[inside, state.codes[inside]]
     change = here - current[:, None]
-    change[np.isnan(change)] = np.inf
     free = state.source < 0
     for position in range(length):
+        change[position, np.isnan(change[position])] = np.inf
         if not (edits.weights.substitution or free[position]):
             change[position] = np.inf
             continue
@@ -71,6 +66,17 @@ def _changes_by_symbol(edits: Edits, state: Edited, slopes: Floats) -> Floats:
             change[position, ~allowed] = np.inf
     change[np.flatnonzero(inside), state.codes[inside]] = np.inf
     return np.asarray(change)
+
+
+def _best_moves(change: Floats, most: int) -> list[tuple[int, int]]:
+    """Return the positions and symbols of the largest first-order decreases, the largest first."""
+    kept: list[tuple[float, int, int]] = []
+    for position, row in enumerate(change):  # alphabets are large: one position at a time
+        known = np.flatnonzero(row < 0.0)
+        if known.size > most:
+            known = known[np.argpartition(row[known], most)[:most]]
+        kept += zip(row[known].tolist(), [position] * known.size, known.tolist(), strict=True)
+    return [(position, symbol) for _, position, symbol in sorted(kept)[:most]]
 
 
 def _steepest(edits: Edits, state: Edited, change: Floats) -> Iterator[Edited]:

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import numbers
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from hybridcert.attacks.checks import check_label, check_type
 from hybridcert.certificate.binomial import MAX_SAMPLES
 from hybridcert.certificate.confidence import clopper_pearson_lower, clopper_pearson_upper
 from hybridcert.certificate.directed import step_down
@@ -144,7 +144,7 @@ def samples_needed(threshold: float, alpha: float) -> int:
     Raises
     ------
     ParameterError
-        For values outside these ranges, or where more than 2³¹ − 1 copies would be needed.
+        For values outside these ranges, or where more than 10¹⁰ copies would be needed.
 
     Examples
     --------
@@ -159,12 +159,14 @@ def samples_needed(threshold: float, alpha: float) -> int:
         return float(clopper_pearson_upper(0, samples, alpha)) <= threshold
 
     guess = math.log(alpha) / math.log1p(-threshold)
-    if guess < MAX_SAMPLES / 2:
-        return _least(shows, max(1, int(guess / 2)), 2 * math.ceil(guess) + 1)
-    raise ParameterError(
-        f"threshold must be so large that at most {MAX_SAMPLES} copies are needed at alpha = {alpha!r}, got "
-        f"{threshold!r}"
-    )
+    most = int(min(2.0 * guess + 3.0, MAX_SAMPLES))
+    needed = _least(shows, int(min(guess / 2.0, MAX_SAMPLES)) or 1, most)
+    if needed > most:
+        raise ParameterError(
+            f"threshold must be so large that at most {MAX_SAMPLES} copies are needed at alpha = {alpha!r}, "
+            f"got {threshold!r}"
+        )
+    return needed
 
 
 def most_answers(claim: Claim, *, samples: int, alpha: float, classes: int) -> int:
@@ -255,6 +257,8 @@ def _too_few(claim: Claim, samples: int, alpha: float) -> str:
 def _check(adversarial: Batch, classes: int, label: int, claim: Claim, samples: int, alpha: float) -> None:
     check_count("samples", samples, most=MAX_SAMPLES)
     check_open("alpha", alpha)
+    check_type("claim", claim, ScoreAbove, TopK)
+    check_type("adversarial", adversarial, Mapping)
     rows = {len(array) for array in adversarial.values()}
     if rows != {1}:
         raise DataError(f"adversarial must have one row in each modality, got {sorted(rows)} rows")
@@ -263,9 +267,3 @@ def _check(adversarial: Batch, classes: int, label: int, claim: Claim, samples: 
         raise ParameterError(
             f"the claim must be about the {classes} classes of the classifier, got {claim.classes}"
         )
-
-
-def check_label(label: int, classes: int) -> None:
-    """Raise ParameterError unless ``label`` is the index of a class."""
-    if not (isinstance(label, numbers.Integral) and 0 <= label < classes):
-        raise ParameterError(f"label must be the index of a class in [0, {classes - 1}], got {label!r}")

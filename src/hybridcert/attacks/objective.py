@@ -143,7 +143,8 @@ class Round:
         assert self._first is not None
         first, near = self._first, 0.0
         if self._subject.method != "decision":
-            near = float(first.mean() + _CLEARLY * first.std())
+            scale = float(np.abs(first).max()) or 1.0
+            near = float((first / scale).mean() + _CLEARLY * (first / scale).std())
         return bool((first <= 0.0).all()) and near <= 0.0
 
     def sensitivity(self, row: Row) -> Sensitivity:
@@ -154,13 +155,14 @@ class Round:
         origins = self.origins(row, batch)
         classifier = cast(DifferentiableClassifier, subject.classifier)
         rows, limit = len(next(iter(batch.values()))), block_copies(subject.classifier)
-        parts = []
-        for start in range(0, rows, limit):
+        found, start = None, 0
+        while start < rows:  # added up one by one: a derivative by every symbol may be large
             part = {name: array[start : start + limit] for name, array in batch.items()}
             places = {name: array[start : start + limit] for name, array in origins.items()}
-            parts.append(classifier.sensitivity(part, subject.label, places))
-        found = parts[0] if len(parts) == 1 else _joined(parts)
-        subject.checked(found.margins, rows)
+            further = self._checked(classifier.sensitivity(part, subject.label, places), row, part)
+            found = further if found is None else _joined(found, further)
+            start += limit
+        assert found is not None
         self.calls += rows
         return found
 
@@ -204,6 +206,25 @@ class Round:
                 found[name] = np.where(batch[name] == row[name], places, -1).astype(np.intp)
         return found
 
+    def _checked(self, found: Sensitivity, row: Row, batch: Row) -> Sensitivity:
+        """Return derivatives; raise ModelError unless they fit the input and are finite."""
+        self._subject.checked(found.margins, len(next(iter(batch.values()))))
+        advice = "use method 'score'"
+        for name in self._subject.noise.continuous:
+            slopes = found.continuous.get(name)
+            if slopes is None or slopes.shape != row[name].shape or not np.isfinite(slopes).all():
+                raise ModelError(
+                    f"sensitivity must return {row[name].size} finite derivatives by {name!r}, got "
+                    f"{'none' if slopes is None else f'shape {slopes.shape}'}: {advice}"
+                )
+        for name, slopes in found.discrete.items():
+            if slopes.ndim != 2 or len(slopes) < row[name].size or np.isinf(slopes).any():
+                raise ModelError(
+                    f"sensitivity must return a row of derivatives, or NaN, for each of {row[name].size} "
+                    f"positions of {name!r}, got shape {slopes.shape}: {advice}"
+                )
+        return found
+
     def _draw(self, name: str, row: Row) -> npt.NDArray[Any]:
         one = {n: a[None] for n, a in row.items()}
         return self._subject.noise.draw_modality(
@@ -220,8 +241,10 @@ class Round:
         self._first = first
         if self._subject.method == "decision":
             return values
-        width = float(first.std()) or float(np.abs(first).mean()) or 1.0
-        return np.asarray(expit(values / width))
+        largest = float(np.abs(first).max()) or 1.0  # squares and sums of large margins would overflow
+        width = float((first / largest).std()) or float(np.abs(first / largest).mean()) or 1.0
+        with np.errstate(over="ignore"):
+            return np.asarray(expit(values / largest / width))
 
     def _values(self, rows: Sequence[Row], *, copies: int) -> Floats:
         """Return the value of each copy, shape (inputs, copies); with 0 copies of each input, (inputs, 1)."""
@@ -251,18 +274,18 @@ def _stacked(parts: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
     return np.concatenate(padded)
 
 
-def _joined(parts: Sequence[Sensitivity]) -> Sensitivity:
-    """Return the derivatives of the mean margin over several batches; where one says nothing it adds 0."""
-    rows = [len(part.margins) for part in parts]
-    total = sum(rows)
+def _joined(a: Sensitivity, b: Sensitivity) -> Sensitivity:
+    """Return the derivatives of the mean margin over two batches; where one says nothing it adds 0."""
+    share = len(a.margins) / (len(a.margins) + len(b.margins))
 
-    def mean(arrays: Sequence[Floats]) -> Floats:
-        known = np.any([~np.isnan(array) for array in arrays], axis=0)
-        added = sum(np.nan_to_num(array) * (n / total) for array, n in zip(arrays, rows, strict=True))
-        return np.where(known, added, np.nan)
+    def mean(first: Floats, second: Floats) -> Floats:
+        unknown = np.isnan(first) & np.isnan(second)
+        added = share * np.nan_to_num(first) + (1.0 - share) * np.nan_to_num(second)
+        added[unknown] = np.nan
+        return np.asarray(added)
 
     return Sensitivity(
-        np.concatenate([part.margins for part in parts]),
-        {name: mean([part.continuous[name] for part in parts]) for name in parts[0].continuous},
-        {name: mean([part.discrete[name] for part in parts]) for name in parts[0].discrete},
+        np.concatenate([a.margins, b.margins]),
+        {name: mean(a.continuous[name], b.continuous[name]) for name in a.continuous},
+        {name: mean(a.discrete[name], b.discrete[name]) for name in a.discrete},
     )

@@ -27,7 +27,8 @@ def distinct(edits: Edits, state: Edited, found: Iterator[Edited], most: int) ->
 
 def filled(edits: Edits, state: Edited, stream: np.random.Generator) -> Edited:
     """Return an input with further random changes that use up the budget as far as that is possible."""
-    for _ in range(_TRIES * max(1, edits.d)):
+    most = edits.sizes.size if edits.weights.insertion else state.codes.size  # changes that there is room for
+    for _ in range(_TRIES * max(1, min(edits.d, most))):
         if edits.count(state) >= edits.d:
             break
         further = random_change(edits, state, stream)
@@ -64,7 +65,9 @@ def random_change(edits: Edits, state: Edited, stream: np.random.Generator) -> E
     """Make one random change of a kind that the threat has, at a random place; it may exceed the budget."""
     weights, length = edits.weights, state.codes.size
     kinds = ["substitution"] * bool(length and (weights.substitution or (state.source < 0).any()))
-    kinds += ["insertion"] * bool(weights.insertion and length < edits.sizes.size)
+    kinds += ["insertion"] * bool(
+        weights.insertion and length < edits.sizes.size and edits.alphabet(length).size
+    )
     kinds += ["deletion"] * bool(length and (weights.deletion or (state.source < 0).any()))
     if not kinds:
         return state
@@ -90,10 +93,9 @@ def single_moves(edits: Edits, state: Edited, most: int) -> list[Edited] | None:
 
     A move is one substitution, insertion or deletion, or one after another change was taken back.
     """
-    weights, sizes = edits.weights, edits.sizes
     fresh = sum(edits.symbols(state, p).size for p in range(state.codes.size))
-    if weights.insertion:
-        fresh += (state.codes.size + 1) * int(sizes.max(initial=0))
+    if edits.weights.insertion and state.codes.size < edits.sizes.size:
+        fresh += sum(edits.alphabet(gap).size for gap in range(state.codes.size + 1))
     if fresh > most:
         return None
     before = [state]

@@ -139,7 +139,7 @@ class Search:
         """Return the best option if it is better; where answers cannot tell, drift to one as good."""
         if not options:
             return incumbent, estimate
-        options = self._shortlisted(options)
+        options = self._shortlisted(options, stream)
         found = self._round.estimates([option.row for option in options])
         best = _least(found)
         if found[best] < estimate:
@@ -150,14 +150,14 @@ class Search:
             return options[drift], found[drift]
         return incumbent, estimate
 
-    def _shortlisted(self, options: Sequence[Candidate]) -> Sequence[Candidate]:
-        """Return the best of too many options by a quarter of the copies."""
+    def _shortlisted(self, options: Sequence[Candidate], stream: np.random.Generator) -> Sequence[Candidate]:
+        """Return the best of too many options by a quarter of the copies; equally good ones are drawn."""
         most = self._settings.candidates
         if len(options) <= most or not self._subject.smoothed:
             return options
         quarter = -(-self._settings.copies // 4)
         found = self._round.estimates([option.row for option in options], copies=quarter)
-        order = sorted(range(len(options)), key=lambda i: found[i])
+        order = sorted(stream.permutation(len(options)).tolist(), key=lambda i: found[i])
         return [options[i] for i in sorted(order[:most])]
 
     def _edited(self, name: str, incumbent: Candidate, stream: np.random.Generator) -> list[Candidate]:
@@ -181,6 +181,8 @@ class Search:
         if self._subject.method == "gradient":
             slopes = self._space.features.gathered(self._sensitivity(incumbent).continuous)
             points = list(steps(ball, point, slopes))
+            if not points:  # a derivative of 0 says nothing
+                points = list(random_points(ball, point, stream, _DIRECTIONS))
         else:
             fresh = self._space.features.gathered(self._round.correlation(incumbent.row))
             self._slopes = _MEMORY * self._slopes + fresh

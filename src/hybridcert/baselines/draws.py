@@ -23,7 +23,7 @@ from hybridcert.sampling.noise import ContinuousNoise, Kernel
 from hybridcert.sampling.outcome import Report, Sampling
 from hybridcert.sampling.stopping import FixedSamples
 from hybridcert.sampling.store import RunStore
-from hybridcert.sampling.streams import Stage
+from hybridcert.sampling.streams import RowStreams, Stage
 from hybridcert.smoothing import SmoothedClassifier
 
 
@@ -63,6 +63,7 @@ class Draws:
     def __post_init__(self) -> None:
         check_count("samples", self.samples)
         check_open("alpha", self.alpha)
+        RowStreams(self.seed)  # refuses what is no seed
 
     def counted(self, work: Work, inputs: Batch, *, stage: Stage) -> Sampling:
         """Draw the copies of encoded inputs and count what was answered."""

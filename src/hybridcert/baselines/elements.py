@@ -182,7 +182,7 @@ class Patches:
             raise ParameterError(f"patch must be a pair (height, width), got {self.patch!r}")
         check_count("height of a patch", self.patch[0], most=self.height)
         check_count("width of a patch", self.patch[1], most=self.width)
-        if not np.isfinite(self.fill):
+        if not isinstance(self.fill, numbers.Real) or not np.isfinite(self.fill):
             raise ParameterError(f"fill must be a finite number, got {self.fill!r}")
 
     @property

@@ -118,19 +118,20 @@ class EraseAndCheck(Wrapped):
     ----------
     classifier : Classifier
     modality : str
-        A sequence, or slots: the eligible positions, filled from the left. What stands behind an erased
-        symbol closes up.
+        A sequence, or slots: the eligible positions, filled from the left, all with one alphabet. What stands
+        behind an erased symbol closes up.
     flag : label
         The class that flags.
     erasing : Erasing
     empty : int
         Code of "no symbol": `PADDING` for sequences, the code of an empty slot for slots. A prompt ends
-        with its last other symbol.
+        with its last other symbol; an empty slot before that is a symbol like any other.
 
     Raises
     ------
     ParameterError
-        For a modality that is not discrete, a flag that is no class, or a code that cannot mean "empty".
+        For a modality that is not discrete, slots with different alphabets, such as the fields of a table,
+        a flag that is no class, or a code that cannot mean "empty".
     """
 
     classifier: Classifier
@@ -141,6 +142,8 @@ class EraseAndCheck(Wrapped):
 
     def __post_init__(self) -> None:
         claimed_label(self.classifier, self.flag)
+        if not isinstance(self.erasing, Erasing):
+            raise ParameterError(f"erasing must be Erasing(mode, max_d), got {self.erasing!r}")
         surface = self.classifier.surfaces().get(self.modality)
         if not isinstance(surface, DiscreteSurface):
             raise ParameterError(f"modality must be a discrete one, got {self.modality!r}")
@@ -149,6 +152,11 @@ class EraseAndCheck(Wrapped):
         if not surface.sequence and not code:
             raise ParameterError(
                 f"empty must be the code of an empty slot, in [0, {symbols - 1}], got {self.empty!r}"
+            )
+        if not surface.sequence and len(set(surface.eligible_sizes)) > 1:
+            raise ParameterError(
+                f"modality {self.modality!r} must have one alphabet for all slots, since erasing moves "
+                f"symbols, got sizes {sorted(set(surface.eligible_sizes))}"
             )
         if surface.sequence and self.empty != PADDING:
             raise ParameterError(f"empty must be {PADDING} for a sequence, got {self.empty!r}")
@@ -201,6 +209,10 @@ class Erased:
     With probability at least 1 − alpha for each input: after any addition of up to ``erasing.max_d`` symbols
     of its mode, and a shift of the continuous part by at most the radius, the filter's smoothed score of the
     flag is above the threshold.
+
+    In slots, an addition moves what stands behind it one slot on, and a slot that it leaves empty before its
+    last symbol counts as added. Writing into an empty slot between two symbols is a substitution, which is
+    not covered.
 
     Attributes
     ----------

@@ -26,7 +26,7 @@ import dataclasses
 import heapq
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -198,7 +198,7 @@ def text_only_01(
 
 def check_deterministic(also_noised: Sequence[str]) -> None:
     """Raise ParameterError where anything besides the noisy word decides about an answer."""
-    if isinstance(also_noised, str) or len(also_noised):
+    if not isinstance(also_noised, Collection) or isinstance(also_noised, str) or len(also_noised):
         raise ParameterError(
             f"also_noised must be empty for the 0–1 knapsack, got {also_noised!r}: a score averaged over "
             "other noise is no sum over a set of words, use the fractional knapsack (text_only)"

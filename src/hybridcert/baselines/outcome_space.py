@@ -122,12 +122,19 @@ def check_kernel(kernel: object) -> None:
 
 def choices(sizes: Sequence[int], d: int) -> Iterator[tuple[int, ...]]:
     """Yield positions to change, ``d`` of them, once for every combination of alphabet sizes."""
-    seen = set()
-    for changed in itertools.combinations(range(len(sizes)), d):
-        kind = tuple(sorted(sizes[i] for i in changed))
-        if kind not in seen:
-            seen.add(kind)
-            yield changed
+    positions: dict[int, list[int]] = {}
+    for position, size in enumerate(sizes):
+        positions.setdefault(size, []).append(position)
+    return _choices(list(positions.values()), d)
+
+
+def _choices(groups: Sequence[Sequence[int]], d: int) -> Iterator[tuple[int, ...]]:
+    if d == 0:
+        yield ()
+    elif d <= sum(map(len, groups)):
+        first, *rest = groups
+        for count in range(min(d, len(first)), -1, -1):
+            yield from ((*first[:count], *others) for others in _choices(rest, d - count))
 
 
 def _replaced(rate: Fraction, size: int, moved: bool) -> Outcomes:

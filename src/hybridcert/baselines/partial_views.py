@@ -25,7 +25,10 @@ from hybridcert.sampling.noise import SmoothingNoise
 from hybridcert.sampling.streams import RowStreams, Stage
 from hybridcert.threats import Surface
 
-_VALUES = 1 << 22  # array entries of views that are built at a time
+Bits = npt.NDArray[np.uint8]
+
+_VALUES = 1 << 22
+"""Array entries that are drawn or built at a time; part of the meaning of a seed where inputs are large."""
 
 
 class Selection(Protocol):
@@ -57,15 +60,21 @@ class PartialViews:
     def ask(self, classifier: Classifier, copies: Copies) -> Cells:
         """Return how often each class was the answer about the views of one block, shape (classes,).
 
-        Views that show the same elements are the same row, so they are asked about once.
+        Views that show the same elements are the same row, so they are asked about once. Which elements
+        those are is held in bits, and views are built in portions.
         """
         row = {name: copies.clean(name) for name in copies.inputs}
-        kept = _drawn(self.selection, row, copies.count, copies.key, stage=copies.stage, block=copies.block)
-        kept, times = _distinct(kept)
+        counts = _counts(self.selection, row)
+        stream = RowStreams.generator(copies.key, stage=copies.stage, block=copies.block, modality=0)
+        drawn = [
+            _packed(self.selection.draw(counts, part.stop - part.start, stream))
+            for part in _portions(sum(counts.values()), copies.count)
+        ]
+        chosen, times = _distinct(np.concatenate(drawn))
         classes = len(classifier.classes_)
         cells = np.zeros(classes, dtype=np.int64)
-        for part in _portions(row, times.size):
-            batch = _views(self.selection, row, {name: mask[part] for name, mask in kept.items()})
+        for part in _portions(sum(values.size for values in row.values()), times.size):
+            batch = _views(self.selection, row, _unpacked(chosen[part], counts))
             answers = checked_answers(classifier.predict_encoded(batch), classes, times[part].size)
             np.add.at(cells, answers, times[part])
         return cells
@@ -109,8 +118,8 @@ def views(selection: Selection, batch: Batch, *, copies: int, seed: int) -> dict
     parts = []
     for number, key in enumerate(RowStreams(seed).keys(batch)):
         row = {name: values[number] for name, values in batch.items()}
-        kept = _drawn(selection, row, copies, key, stage=Stage.TRAIN, block=0)
-        parts.append(_views(selection, row, kept))
+        stream = RowStreams.generator(key, stage=Stage.TRAIN, block=0, modality=0)
+        parts.append(_views(selection, row, selection.draw(_counts(selection, row), copies, stream)))
     return {name: np.concatenate([part[name] for part in parts]) for name in batch}
 
 
@@ -153,25 +162,31 @@ def subsets(elements: int, kept: int, count: int, stream: np.random.Generator) -
 
 def check_names(parts: Mapping[str, object]) -> None:
     """Raise ParameterError unless there is a modality to show in part."""
-    if not parts:
-        raise ParameterError("at least one modality must be shown in part, got none")
+    if not isinstance(parts, Mapping) or not parts:
+        raise ParameterError(f"parts must map at least one modality to what is shown of it, got {parts!r}")
 
 
-def _drawn(
-    selection: Selection, row: Mapping[str, Row], views: int, key: bytes, *, stage: Stage, block: int
-) -> dict[str, Bools]:
-    stream = RowStreams.generator(key, stage=stage, block=block, modality=0)
-    counts = {name: elements.count(row[name]) for name, elements in selection.elements.items()}
-    return selection.draw(counts, views, stream)
+def _counts(selection: Selection, row: Mapping[str, Row]) -> dict[str, int]:
+    return {name: elements.count(row[name]) for name, elements in selection.elements.items()}
 
 
-def _distinct(kept: Mapping[str, Bools]) -> tuple[dict[str, Bools], npt.NDArray[np.int64]]:
+def _packed(kept: Mapping[str, Bools]) -> Bits:
+    """Return which elements each view keeps, in bits, shape (views, bytes)."""
+    return np.packbits(np.concatenate(list(kept.values()), axis=1), axis=1)
+
+
+def _unpacked(bits: Bits, counts: Mapping[str, int]) -> dict[str, Bools]:
+    ends = np.cumsum(list(counts.values()))
+    kept = np.unpackbits(bits, axis=1, count=int(ends[-1])).astype(np.bool_)
+    return dict(zip(counts, np.split(kept, ends[:-1], axis=1), strict=True))
+
+
+def _distinct(bits: Bits) -> tuple[Bits, npt.NDArray[np.int64]]:
     """Return every choice once, and how often it was drawn."""
-    together = np.packbits(np.concatenate(list(kept.values()), axis=1), axis=1)
-    if together.shape[1] == 0:  # nothing to choose from
-        return {name: mask[:1] for name, mask in kept.items()}, np.array([len(together)], dtype=np.int64)
-    _, index, times = np.unique(together, axis=0, return_index=True, return_counts=True)
-    return {name: mask[index] for name, mask in kept.items()}, times.astype(np.int64)
+    if bits.shape[1] == 0:  # nothing to choose from
+        return bits[:1], np.array([len(bits)], dtype=np.int64)
+    chosen, times = np.unique(bits, axis=0, return_counts=True)
+    return chosen, times.astype(np.int64)
 
 
 def _views(
@@ -186,6 +201,6 @@ def _views(
     }
 
 
-def _portions(row: Mapping[str, Row], views: int) -> Iterator[slice]:
-    step = max(1, _VALUES // max(1, sum(values.size for values in row.values())))
-    return (slice(start, start + step) for start in range(0, views, step))
+def _portions(size: int, views: int) -> Iterator[slice]:
+    step = max(1, _VALUES // max(1, size))
+    return (slice(start, min(start + step, views)) for start in range(0, views, step))

@@ -5,7 +5,8 @@ modalities; the classifier answers about what is drawn. `overlap` has the certif
 neither noise nor ε: a change of an element is a change, however small.
 
 Modifications, additions and deletions are the three attacks of the source; here they may be mixed. Additions
-and deletions change n_i, so the number that is kept must not depend on it: `KeepCount`. For tokens, "in
+and deletions change n_i, so the number that is kept must be the same at every length within reach, as it is
+with `KeepCount`. For tokens, "in
 common" means that what is left as it is keeps its order (`Tokens` close up, so an added token does not move
 the others in a view). For `Columns` and `Patches` it means the same position, and modifications are all there
 is.
@@ -22,7 +23,7 @@ import math
 import numbers
 from collections.abc import Callable, Mapping
 from fractions import Fraction
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -120,13 +121,16 @@ class Subsampling:
     Raises
     ------
     ParameterError
-        Where no modality is named.
+        Where no modality is named, or without a Part.
     """
 
     parts: Mapping[str, Part]
 
     def __post_init__(self) -> None:
         check_names(self.parts)
+        for name, part in self.parts.items():
+            if not isinstance(part, Part):
+                raise ParameterError(f"part of modality {name!r} must be Part(elements, keep), got {part!r}")
         object.__setattr__(self, "parts", dict(sorted(self.parts.items())))
 
     @property
@@ -162,17 +166,20 @@ class Changes:
     def overlap(self, part: Part, elements: int) -> Overlap:
         """Return what is left in common of an input with so many elements, after the worst such changes.
 
-        The value falls in each of the three numbers, so using them up is worst; of an input with fewer
-        elements all are deleted or modified.
+        Where every length within reach has as many elements kept, the value falls in each of the three
+        numbers, so using them up is worst. Where one has not, going there leaves nothing in common: an
+        addition that a deletion would balance can also be made alone. Of an input with fewer elements all
+        are deleted or modified.
         """
         deleted = min(self.deleted, elements)
-        attacked = elements - deleted + self.added
+        kept = part.keep.of(elements)
+        shortest, longest = part.keep.of(elements - deleted), part.keep.of(elements + self.added)
         return Overlap.of(
             elements=elements,
-            kept=part.keep.of(elements),
+            kept=kept,
             common=max(0, elements - deleted - self.modified),
-            attacked=attacked,
-            attacked_kept=part.keep.of(attacked),
+            attacked=elements - deleted + self.added,
+            attacked_kept=longest if shortest == kept else shortest,
         )
 
 
@@ -225,7 +232,7 @@ class Subsampled:
         Raises
         ------
         ParameterError
-            For a modality that is shown as a whole, or additions to fixed positions.
+            For a modality that is shown as a whole, additions to fixed positions, or no Changes.
         """
         return np.array([rounded_down(value) for value in self._worst(changes)])
 
@@ -235,7 +242,12 @@ class Subsampled:
         return np.array([value > threshold for value in self._worst(changes)], dtype=np.bool_)
 
     def largest(self, modality: str, *, kind: Kind = "modified", threshold: float) -> LargestBudget:
-        """Return the most changes of one kind, in one modality alone, that are certified for each input."""
+        """Return the most changes of one kind, in one modality alone, that are certified for each input.
+
+        No more modified or deleted elements are counted than an input has.
+        """
+        if kind not in get_args(Kind):
+            raise ParameterError(f"kind must be modified, added or deleted, got {kind!r}")
         if modality not in self.sizes:
             raise ParameterError(f"modality must be one of {', '.join(self.sizes)}, got {modality!r}")
         check_open("threshold", threshold)
@@ -244,6 +256,8 @@ class Subsampled:
         for row in np.flatnonzero(clean):
 
             def holds(count: int, row: int = int(row)) -> bool:
+                if kind != "added" and count > self.sizes[modality][row]:
+                    return False
                 changes = {modality: Changes(**{kind: count})}
                 return worst_score(float(p[row]), self._overlaps(changes, row)) > threshold
 
@@ -264,6 +278,8 @@ class Subsampled:
                 raise ParameterError(
                     f"changes must be to a modality that is shown in part, {known}, got {name!r}"
                 )
+            if not isinstance(change, Changes):
+                raise ParameterError(f"changes of modality {name!r} must be Changes(...), got {change!r}")
             if (change.added or change.deleted) and not isinstance(part.elements, Tokens):
                 raise ParameterError(
                     f"modality {name!r} has fixed positions: added and deleted must be 0, got {change}"

@@ -43,11 +43,12 @@ class Sensitivity:
     margins : (rows,) float
         As `ScoringClassifier.margins` returns them.
     continuous : mapping of modality name to (features,) float
-        Derivative of the mean margin with respect to each feature of the input.
+        Derivative of the mean margin with respect to each feature of the input, finite.
     discrete : mapping of modality name to (positions, symbols) float
         For each position of the input, how the mean margin would change, to first order, with the weight of
-        each symbol there. Only differences within a position mean something. NaN where no copy carries the
-        position, or where the symbol there gives the model nothing to differentiate, such as an empty slot.
+        each symbol there. Only differences within a position mean something. Finite, or NaN where no copy
+        carries the position, or where the symbol there gives the model nothing to differentiate, such as an
+        empty slot.
     """
 
     margins: Floats
