@@ -24,10 +24,11 @@ from hybridcert.errors import ConfigError, DataError, ModelError
 from hybridcert.experiments.attack.budgets import budgets_of, room_of
 from hybridcert.experiments.attack.campaign import Campaign, attack_run
 from hybridcert.experiments.attack.certified import CertifiedInput, CertifiedPoint, certified_in, chosen
-from hybridcert.experiments.attack.counterexample import lies_within, recheck, write_counterexample
+from hybridcert.experiments.attack.counterexample import Counterexample, write_counterexample
 from hybridcert.experiments.attack.log import OUTCOMES_FILE, OutcomeLog
 from hybridcert.experiments.attack.outcome import NO_ATTACK, Outcome
 from hybridcert.experiments.attack.plan import Plan, Subject
+from hybridcert.experiments.attack.recheck import lies_within, recheck
 from hybridcert.experiments.attack.section import AttackSection, BudgetSection
 from hybridcert.experiments.attack.table import table4, table_rows
 from hybridcert.joint_threat import JointThreat
@@ -141,6 +142,29 @@ def test_table_4_has_the_papers_numbers_beside_ours(campaign: Campaign):
     assert table.loc["d*, r*", "standard_error"] == pytest.approx(np.std(shares, ddof=1) / np.sqrt(4))
 
 
+@dataclasses.dataclass
+class Told:
+    """A report that keeps what it is told."""
+
+    said: list[tuple[str, int, int]] = dataclasses.field(default_factory=list)
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        self.said.append((what, done, total))
+
+    def sampling(self, what: str, progress: Any) -> None:
+        raise AssertionError
+
+
+def test_progress_counts_from_the_start_and_only_what_is_left(subject: Subject, campaign: Campaign):
+    first = campaign.plan.inputs[0].name
+    before = [outcome for outcome in campaign.outcomes if outcome.input == first]
+    told = Told()
+    found = attack_run(subject, plan=campaign.plan, before=before, report=told)
+    left = campaign.plan.outcomes - len(before)
+    new = len(found.outcomes) - len(before)
+    assert told.said == [("attacking 3 inputs", done, left) for done in range(new + 1)]
+
+
 def test_an_attack_that_goes_on_ends_as_one_in_a_single_piece(subject: Subject, campaign: Campaign):
     first = campaign.plan.inputs[0].name
     before = [outcome for outcome in campaign.outcomes if outcome.input == first]
@@ -172,22 +196,64 @@ def test_certificates_that_promise_too_much_are_caught(subject: Subject, tmp_pat
     found = attack_run(wrong, plan=plan, keep=keep)
     assert found.violations
     assert len(written) == len(found.violations)
-    again = recheck(written[0], wrong, seed=1)
+    example = Counterexample.read(written[0])
+    again = recheck(example, wrong, seed=1)
     assert again.confirmed
     assert again.within
-    record = json.loads(written[0].read_text())
-    assert set(record["readable"]["adversarial"]) == {"age", "income", "colour", "shape"}
     with pytest.raises(DataError, match="was judged with seed 0 before"):
-        recheck(written[0], wrong, seed=0)
+        recheck(example, wrong, seed=0)
     other = dataclasses.replace(wrong, claim=ScoreAbove(0.25))
     with pytest.raises(DataError, match="is about another claim"):
-        recheck(written[0], other, seed=1)
-    record["budget"]["epsilon"] = (0.5 * float.fromhex(record["used"]["distance_upper"])).hex()
-    written[0].write_text(json.dumps(record))
-    outside = recheck(written[0], wrong, seed=1)
+        recheck(example, other, seed=1)
+    with pytest.raises(DataError, match="the run certifies nothing about its clean input within d = "):
+        recheck(example, subject, seed=1)  # with a third of the radius
+    with pytest.raises(DataError, match="the run certifies nothing about its clean input within d = "):
+        recheck(dataclasses.replace(example, d={"categorical": 9}), wrong, seed=1)
+    [used] = [o.distance_upper for o in found.violations if o.input == again.input]
+    outside = recheck(dataclasses.replace(example, epsilon=0.5 * used), wrong, seed=1)
     assert outside.judgement.violation
     assert not outside.within
     assert not outside.confirmed
+
+
+def test_a_counterexample_is_read_bit_for_bit_as_it_was_attacked(subject: Subject, tmp_path: Path):
+    wrong = inflated(subject, 3.0)
+    plan = Plan.of(wrong, AttackSection(**QUICK, unsmoothed=False, budgets=(BudgetSection(),)))
+    seen: list[Any] = []
+
+    def keep(outcome: Outcome, one: CertifiedInput, attack: Any) -> None:
+        if outcome.violation:
+            path = write_counterexample(tmp_path, outcome, attack, certified=one, subject=wrong, plan=plan)
+            seen.append((Counterexample.read(path), one, attack, path))
+
+    attack_run(wrong, plan=plan, keep=keep)
+    example, one, attack, path = seen[0]
+    for name, array in wrong.inputs.items():
+        for read, was in (
+            (example.clean[name][0], array[one.row]),
+            (example.adversarial[name][0], attack.adversarial[name][0]),
+        ):
+            assert read.dtype == was.dtype
+            assert read.tobytes() == was.tobytes()
+    assert sorted(p.name for p in path.parent.iterdir()) == sorted(
+        p.name for *_, p in seen
+    )  # no scratch left
+    record = json.loads(path.read_text())
+    assert set(record["readable"]["adversarial"]) == {"age", "income", "colour", "shape"}
+    for part, says in (
+        ("adversarial", "is no counterexample as"),
+        ("schema", "expected what"),
+        ("budget", "is no counterexample as"),
+    ):
+        path.write_text(json.dumps({key: value for key, value in record.items() if key != part}))
+        with pytest.raises(DataError, match=says):
+            Counterexample.read(path)
+    path.write_text(json.dumps(record | {"clean": record["adversarial"]}))
+    with pytest.raises(DataError, match="is not the one that its digest names"):
+        Counterexample.read(path)
+    path.write_text(json.dumps(record | {"adversarial": {"numeric": record["clean"]["numeric"]}}))
+    with pytest.raises(DataError, match="are not made of the same modalities"):
+        Counterexample.read(path)
 
 
 def test_what_the_threat_does_not_name_has_to_stay(subject: Subject):
@@ -285,6 +351,18 @@ def test_small_thresholds_are_judged_by_as_many_copies_as_a_violation_needs(subj
     assert plan.samples > 1000
     assert 0.999**plan.samples <= plan.level
     assert Plan.of(subject, AttackSection(**QUICK)).samples == 1000
+
+
+def test_more_candidates_are_scored_where_no_derivatives_point_to_them(subject: Subject):
+    settings = {key: value for key, value in QUICK.items() if key != "candidates"}
+    assert Plan.of(subject, AttackSection(**settings)).settings.candidates == 8
+    for method in ("score", "decision"):
+        assert Plan.of(subject, AttackSection(**settings, method=method)).settings.candidates == 32
+    given = AttackSection(**settings, method="score", candidates=5)
+    assert Plan.of(subject, given).settings.candidates == 5
+    silent = dataclasses.replace(subject, classifier=Broken(subject.classifier, dies=False))
+    with pytest.raises(ModelError, match="method 'score' needs margins, which Broken does not offer"):
+        Plan.of(silent, AttackSection(method="score"))
 
 
 def an_outcome(counts: tuple[int, ...], *, violation: bool = False, inside: bool = True) -> Outcome:
@@ -385,6 +463,27 @@ def test_processes_find_what_one_finds(subject: Subject, campaign: Campaign):
     )
     assert found.outcomes == campaign.outcomes
     assert told == [outcome.input for outcome in campaign.outcomes]
+
+
+def test_estimates_and_judgements_have_other_copies(subject: Subject):
+    """Of one look at as many copies as an estimate, counts would all be equal if the copies were the same.
+
+    They are not for at least one of the attacks with a score inside (0.05, 0.95): for others to agree on
+    each of four by chance has probability below (0.13)^4 < 3e-4.
+    """
+    section = AttackSection(**QUICK | {"estimate_samples": 200}, samples=200, unsmoothed=False)
+    found = attack_run(subject, section).outcomes
+    judged = [o for o in found if o.judgement is not None and 0.05 < o.other_share < 0.95]
+    assert len({o.counts for o in judged}) >= 4
+    assert all(o.judgement is not None and o.judgement.samples == 200 for o in judged)
+    assert any(o.judgement is not None and o.judgement.counts != o.counts for o in judged)
+
+
+def test_what_cannot_be_pickled_needs_one_process(subject: Subject):
+    broken = dataclasses.replace(subject, classifier=Broken(lambda: None, dies=False))
+    plan = Plan.of(subject, AttackSection(**QUICK))
+    with pytest.raises(ModelError, match=r"cannot be pickled for other processes: .*; use one worker"):
+        attack_run(broken, plan=plan, workers=2)
 
 
 @dataclasses.dataclass

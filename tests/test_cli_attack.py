@@ -152,7 +152,7 @@ def test_a_false_claim_is_found_saved_and_confirmed(swayed: Path, capsys: pytest
     assert "VIOLATION: the claim that the smoothed score exceeds 0.5 is false at" in text
     files = sorted((swayed / "run" / "attack" / "counterexamples").iterdir())
     record = json.loads((swayed / "run" / "attack" / "attack.json").read_text())
-    assert record["counterexamples"] == [f"counterexamples/{path.name}" for path in files]
+    assert sorted(record["counterexamples"]) == [f"counterexamples/{path.name}" for path in files]
     assert len(files) == len(record["violations"]) > 0
     assert f"--recheck {files[0]}" in text
     example = json.loads(files[0].read_text())
@@ -164,8 +164,26 @@ def test_a_false_claim_is_found_saved_and_confirmed(swayed: Path, capsys: pytest
     assert capsys.readouterr().out.startswith("confirmed: the adversarial input lies within the certified")
     assert attacked(swayed, "--recheck", files[0], "--json", run=swayed / "run") == 1
     assert json.loads(capsys.readouterr().out)["confirmed"] is True
-    # again from what is kept: the violations are still there
-    assert attacked(swayed, "--resume", run=swayed / "run") == 1
+    # again from what is kept: the violations are still there, and no other file counts
+    (files[0].parent / "of-another-attack.json").write_text("{}")
+    assert attacked(swayed, "--resume", "--json", run=swayed / "run") == 1
+    assert json.loads(capsys.readouterr().out)["counterexamples"] == record["counterexamples"]
+
+
+def test_a_counterexample_outside_of_what_was_certified_is_refused(
+    swayed: Path, capsys: pytest.CaptureFixture[str]
+):
+    """Whatever budget and certificate the file names."""
+    assert attacked(swayed, run=swayed / "run") == 1
+    file = next((swayed / "run" / "attack" / "counterexamples").iterdir())
+    record = json.loads(file.read_text())
+    record["budget"]["epsilon"] = (100.0).hex()
+    for point in record["certificate"]["frontier"]:
+        point["radius"] = (100.0).hex()
+    file.write_text(json.dumps(record))
+    capsys.readouterr()
+    assert attacked(swayed, "--recheck", file, run=swayed / "run") == 2
+    assert "the run certifies nothing about its clean input within d = " in refused(capsys)
 
 
 def test_a_counterexample_that_no_longer_holds_is_not_confirmed(

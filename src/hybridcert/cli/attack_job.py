@@ -182,6 +182,6 @@ def _what_is_kept(job: AttackJob) -> str:
         return f"no attack was finished; begin again with: {job.to_continue()}"
     inputs = len({json.loads(line)["input"] for line in lines})
     return (
-        f"{len(lines)} outcomes on {inputs} input{'s' * (inputs > 1)} are kept in {job.out}; continue with: "
-        f"{job.to_continue()}"
+        f"{len(lines)} outcomes on {inputs} input{'s' * (inputs > 1)} are kept in {job.out}, of which an "
+        f"input that is not complete is attacked again; continue with: {job.to_continue()}"
     )

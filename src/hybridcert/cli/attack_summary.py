@@ -68,11 +68,12 @@ def _what_was_done(attacked: Attacked, run: Path) -> str:
 
 
 def _settings(attacked: Attacked) -> str:
-    section = attacked.campaign.plan.section
+    plan = attacked.campaign.plan
+    section, settings = plan.section, plan.settings
     return (
-        f"Settings: at most {section.inputs} inputs and {section.iterations} iterations (the paper's are 20 "
-        f"and 20), {section.copies} copies that score {section.candidates} candidates, restarts "
-        f"{section.restarts}, method {section.method}, seed {section.seed}."
+        f"Settings: at most {section.inputs} inputs and {settings.iterations} iterations (the paper's are 20 "
+        f"and 20), {settings.copies} copies that score {settings.candidates} candidates, restarts "
+        f"{settings.restarts}, method {settings.method}, seed {section.seed}."
     )
 
 
@@ -129,6 +130,12 @@ def _with_error(mean: float, error: float | None) -> str:
 def _meaning(attacked: Attacked) -> list[str]:
     campaign, record = attacked.campaign, attacked.record
     plan, violations = campaign.plan, campaign.violations
+    shown = (
+        "An attack that finds nothing proves nothing: the certificates do. Percentages are estimates on "
+        f"{plan.section.estimate_samples} copies, ± the standard error over inputs."
+    )
+    if not plan.attempts:
+        return ["No attack was inside a certified budget, so none could be a violation.", shown]
     if violations:
         first = violations[0]
         verdict = (
@@ -143,12 +150,9 @@ def _meaning(attacked: Attacked) -> list[str]:
     alpha = plan.section.alpha
     judged = (
         f"Each was judged on up to {plan.samples} fresh copies at level {alpha!r}/{plan.attempts}, so that a "
-        f"false alarm anywhere has probability at most {alpha!r}. A certificate itself may be wrong with "
+        f"false alarm anywhere has probability at most {alpha!r}; attacks beyond certified budgets at that "
+        "level each, which says nothing of all of them together. A certificate itself may be wrong with "
         f"probability at most {record['certificate_alpha']!r}, each of them."
-    )
-    shown = (
-        "An attack that finds nothing proves nothing: the certificates do. Percentages are estimates on "
-        f"{plan.section.estimate_samples} copies, ± the standard error over inputs."
     )
     return [verdict, judged, shown]
 

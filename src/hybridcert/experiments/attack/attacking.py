@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from hybridcert.attacks import Attack, AttackBudget, Attacker, AttackSettings, judge
+from hybridcert.attacks import Attack, AttackBudget, Attacker, judge
 from hybridcert.experiments.attack.budgets import Budget
 from hybridcert.experiments.attack.certified import CertifiedInput, one_row
 from hybridcert.experiments.attack.outcome import Outcome, outcome_of
@@ -30,18 +30,10 @@ class InputAttacker:
     """
 
     def __init__(self, subject: Subject, plan: Plan) -> None:
-        section = plan.section
-        settings = AttackSettings(
-            iterations=section.iterations,
-            copies=section.copies,
-            candidates=section.candidates,
-            restarts=section.restarts,
-            method=section.method,
-        )
         self._subject = subject
         self._plan = plan
-        self._smoothed = Attacker(subject.classifier, subject.joint, settings)
-        self._base = Attacker(subject.classifier, subject.joint, settings, smoothed=False)
+        self._smoothed = Attacker(subject.classifier, subject.joint, plan.settings)
+        self._base = Attacker(subject.classifier, subject.joint, plan.settings, smoothed=False)
 
     def outcomes(self, certified: CertifiedInput, budgets: Sequence[Budget]) -> Iterator[Found]:
         """Attack one input within each budget, the smoothed classifier first."""
@@ -103,14 +95,14 @@ class InputAttacker:
         )
 
     def _noisy(self, row: Batch) -> tuple[int, ...]:
-        """Return the answers about fresh copies, by class."""
+        """Return the answers about fresh copies, by class: others than those that judge."""
         counts = count_labels(
             self._subject.classifier,
             row,
             self._subject.joint.noise,
             samples=self._plan.section.estimate_samples,
             seed=self._plan.section.seed,
-            stage=Stage.JUDGE,
+            stage=Stage.PREDICT,
         )
         return tuple(counts[0].tolist())
 

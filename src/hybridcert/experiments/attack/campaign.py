@@ -20,7 +20,7 @@ from hybridcert.experiments.attack.outcome import Outcome
 from hybridcert.experiments.attack.plan import Plan, Subject
 from hybridcert.experiments.attack.section import AttackSection
 from hybridcert.experiments.attack.workers import Job, in_processes
-from hybridcert.experiments.training import Report
+from hybridcert.experiments.training import Report, steps
 
 Keep = Callable[[Outcome, CertifiedInput, Attack | None], None]
 """Told of every outcome as it comes, and of the attack that led to it."""
@@ -98,14 +98,15 @@ def attack_run(
         for certified, budgets in zip(plan.inputs, plan.budgets, strict=True)
         if certified.name not in known
     ]
+    tell = steps(report, f"attacking {len(jobs)} inputs") or (lambda done, total: None)
+    tell(0, plan.outcomes - len(before))  # time is counted from here
     with contextlib.closing(_attacked(subject, plan, jobs, workers)) as attacked:
         for certified, found in attacked:
             for outcome, attack in found:
                 outcomes.append(outcome)
                 if keep is not None:
                     keep(outcome, certified, attack)
-                if report is not None:
-                    report("attacking", len(outcomes), plan.outcomes)
+                tell(len(outcomes) - len(before), plan.outcomes - len(before))
     calls_before = sum(outcome.calls for outcome in before)
     return Campaign(plan, subject.claim, tuple(outcomes), calls_before, time.perf_counter() - started)
 

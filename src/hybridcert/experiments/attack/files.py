@@ -12,14 +12,20 @@ from typing import Any
 from hybridcert.attacks import Attack
 from hybridcert.documents.issue import FILE_NAME
 from hybridcert.experiments.attack.campaign import Campaign, attack_run
-from hybridcert.experiments.attack.certified import CertifiedInput
-from hybridcert.experiments.attack.counterexample import FOLDER, Rechecked, recheck, write_counterexample
-from hybridcert.experiments.attack.log import OutcomeLog
+from hybridcert.experiments.attack.certified import CertifiedInput, one_row
+from hybridcert.experiments.attack.counterexample import (
+    Counterexample,
+    counterexample_path,
+    write_counterexample,
+)
+from hybridcert.experiments.attack.log import OutcomeLog, check_free
 from hybridcert.experiments.attack.outcome import NO_ATTACK, Outcome
 from hybridcert.experiments.attack.plan import Plan
 from hybridcert.experiments.attack.rebuild import check_certificates, prepared_as_in, subject_of
+from hybridcert.experiments.attack.recheck import Rechecked, recheck, refuted
 from hybridcert.experiments.attack.section import AttackSection
 from hybridcert.experiments.attack.table import table4, table_rows
+from hybridcert.experiments.identity import run_identity
 from hybridcert.experiments.run_directory import together
 from hybridcert.experiments.run_files import describe_environment, write_json
 from hybridcert.experiments.runs import Run
@@ -84,6 +90,7 @@ def attack_directory(
     ConfigError, DataError, ModelError
         See `prepared_as_in`, `subject_of`, `check_certificates`, `Plan.of` and `attack_run`.
     """
+    check_free(out, resume=resume)
     there, prepared = prepared_as_in(run, directory, report=report)
     with contextlib.closing(prepared):
         subject = subject_of(there, prepared, directory)
@@ -93,6 +100,7 @@ def attack_directory(
             "settings": section.resolved(),
             "certificates": {"sha256": hashlib.sha256((directory / FILE_NAME).read_bytes()).hexdigest()},
             "model": dict(prepared.identity),
+            "packages": run_identity(there.config, there.whole, rows=there.rows())["packages"],
         }
         with contextlib.closing(OutcomeLog.open(out, identity=identity, resume=resume)) as log:
             log.keep(_complete(plan, log.outcomes))
@@ -112,7 +120,13 @@ def attack_directory(
                 keep=keep,
                 report=report,
             )
-    return _written(out, there, directory, campaign, dict(prepared.described))
+        rows = {certified.name: certified.row for certified in plan.inputs}
+        counterexamples = tuple(
+            counterexample_path(out, violation, one_row(subject.inputs, rows[violation.input]))
+            for violation in campaign.violations
+        )
+        record = _record(there, directory, campaign, prepared.described)
+    return _written(out, campaign, record, counterexamples)
 
 
 def recheck_counterexample(
@@ -120,14 +134,20 @@ def recheck_counterexample(
 ) -> Rechecked:
     """Judge a counterexample again with the model of a run directory; see `recheck`.
 
+    What it is said to refute is the certificate in the run directory, which is verified; that in the file
+    plays no part.
+
     Raises
     ------
     ConfigError, DataError, ModelError
-        See `prepared_as_in`, `subject_of` and `recheck`.
+        See `Counterexample.read`, `prepared_as_in`, `subject_of`, `check_certificates` and `recheck`.
     """
+    example = Counterexample.read(path)
     there, prepared = prepared_as_in(run, directory, report=report)
     with contextlib.closing(prepared):
-        return recheck(path, subject_of(there, prepared, directory), alpha=alpha, seed=seed)
+        subject = subject_of(there, prepared, directory)
+        check_certificates(subject, [refuted(example, subject)])
+        return recheck(example, subject, alpha=alpha, seed=seed)
 
 
 def _complete(plan: Plan, outcomes: Sequence[Outcome]) -> int:
@@ -149,16 +169,16 @@ def _complete(plan: Plan, outcomes: Sequence[Outcome]) -> int:
     return complete
 
 
-def _written(out: Path, run: Run, directory: Path, campaign: Campaign, model: Mapping[str, Any]) -> Attacked:
+def _written(
+    out: Path, campaign: Campaign, record: Mapping[str, Any], counterexamples: Sequence[Path]
+) -> Attacked:
     """Write the files that need all outcomes, and return what is in them."""
-    counterexamples = tuple(sorted((out / FOLDER).glob("*.json")))
-    record = _record(run, directory, campaign, model) | {
-        "counterexamples": [f"{FOLDER}/{path.name}" for path in counterexamples]
-    }
+    names = [path.relative_to(out).as_posix() for path in counterexamples]
+    record = {**record, "counterexamples": names}
     with together(out, last=COMPLETE) as hidden:
         table4(campaign).to_csv(hidden / TABLE, index=False)
         write_json(hidden / COMPLETE, record)
-    return Attacked(out, campaign, record, counterexamples)
+    return Attacked(out, campaign, record, tuple(counterexamples))
 
 
 def _record(run: Run, directory: Path, campaign: Campaign, model: Mapping[str, Any]) -> dict[str, Any]:
@@ -181,7 +201,7 @@ def _record(run: Run, directory: Path, campaign: Campaign, model: Mapping[str, A
     }
     return {
         "title": environment["title"],
-        "settings": plan.section.resolved(),
+        "settings": plan.section.resolved() | {"candidates": plan.settings.candidates},
         "claim": dataclasses.asdict(campaign.claim) | {"kind": campaign.claim.kind},
         "inputs": [certified.name for certified in plan.inputs],
         "rows": run.limit,

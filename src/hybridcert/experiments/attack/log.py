@@ -17,6 +17,14 @@ OUTCOMES_FILE = "outcomes.jsonl"
 SCHEMA = "hybridcert/attack/1"
 
 
+def check_free(directory: Path, *, resume: bool) -> None:
+    """Raise DataError where a directory holds outcomes that are not to be gone on with."""
+    if (directory / OUTCOMES_FILE).exists() and not resume:
+        raise DataError(
+            f"{directory} holds an attack: continue or show it with --resume, or choose another --out"
+        )
+
+
 class OutcomeLog:
     """A file of outcomes that is appended to; its first line says which campaign they belong to.
 
@@ -52,11 +60,8 @@ class OutcomeLog:
         DataError
             When it cannot be read or written, or is no such file.
         """
+        check_free(directory, resume=resume)
         path = directory / OUTCOMES_FILE
-        if path.exists() and not resume:
-            raise DataError(
-                f"{directory} holds an attack: continue or show it with --resume, or choose another --out"
-            )
         try:
             directory.mkdir(parents=True, exist_ok=True)
             path.touch()

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from hybridcert.attacks import samples_needed
+from hybridcert.attacks import Attacker, AttackSettings, samples_needed
 from hybridcert.certification import CertificationRun
 from hybridcert.documents.claims import Claim, ScoreAbove
 from hybridcert.errors import ConfigError, DataError
@@ -19,6 +19,9 @@ from hybridcert.sampling.classifier import Batch, Classifier
 from hybridcert.sampling.noise import SmoothingNoise
 from hybridcert.sampling.streams import RowStreams
 from hybridcert.smoothing import SmoothedClassifier
+
+CANDIDATES = {"gradient": 8, "score": 32, "decision": 32}
+"""Of a discrete step by method, unless others are given: derivatives point to good ones (docs/attacks.md)."""
 
 LEAST_SAMPLES = 1000
 """Copies that judge an attack, unless more are needed or others are given."""
@@ -79,6 +82,8 @@ class Plan:
     Attributes
     ----------
     section : AttackSection
+    settings : AttackSettings
+        Of each search.
     inputs : sequence of CertifiedInput
         Those that are attacked.
     budgets : sequence of lists of Budget
@@ -86,12 +91,14 @@ class Plan:
     attempts : int
         Attacks inside certified budgets.
     level : float
-        Error probability of each judgement, α over the attempts (Bonferroni), rounded down.
+        Error probability of each judgement, α over the attempts (Bonferroni), rounded down. Judgements of
+        attacks beyond certified budgets have it too, each for itself: they are no attempts.
     samples : int
         Copies that a judgement draws at most.
     """
 
     section: AttackSection
+    settings: AttackSettings
     inputs: Sequence[CertifiedInput]
     budgets: Sequence[list[Budget]]
     attempts: int
@@ -106,6 +113,8 @@ class Plan:
         ------
         ConfigError
             When nothing is certified, or ``samples`` are so few that no violation could be declared.
+        ModelError
+            For a method that needs more than the classifier offers.
         """
         inputs = chosen(subject.certified, section.inputs, seed=section.seed)
         if not inputs:
@@ -125,10 +134,30 @@ class Plan:
                 f"attack could be a violation at level {level:.3g}, the share of each of {attempts} attacks "
                 f"in alpha {section.alpha!r}"
             )
-        return Plan(section, inputs, budgets, attempts, level, section.samples or max(LEAST_SAMPLES, least))
+        return Plan(
+            section=section,
+            settings=_settings(subject, section),
+            inputs=inputs,
+            budgets=budgets,
+            attempts=attempts,
+            level=level,
+            samples=section.samples or max(LEAST_SAMPLES, least),
+        )
 
     @property
     def outcomes(self) -> int:
         """The most outcomes that there can be."""
         kinds = 1 + self.section.unsmoothed
         return kinds * sum(1 + len(each) for each in self.budgets)
+
+
+def _settings(subject: Subject, section: AttackSection) -> AttackSettings:
+    settings = AttackSettings(
+        iterations=section.iterations,
+        copies=section.copies,
+        restarts=section.restarts,
+        method=section.method,
+    )
+    method = Attacker(subject.classifier, subject.joint, settings).method
+    candidates = CANDIDATES[method] if section.candidates is None else section.candidates
+    return dataclasses.replace(settings, candidates=candidates)

@@ -48,16 +48,18 @@ BUDGETS = (
 class AttackSection(Section):
     """How a run is attacked. By default with the inputs, iterations and budgets of the paper's section 5.3.
 
+    ``candidates`` of each discrete step are scored on ``copies`` each; without it 8 where derivatives point
+    to them, else 32.
     ``estimate_samples`` fresh copies estimate the smoothed scores that an attack reached, and ``samples``
     others decide whether the claim is violated: without it 1 000, or as many as a violation needs if those
     are more. ``alpha`` bounds the probability of a false alarm over all attacks inside certified budgets
-    together.
+    together; each attack beyond them is judged at the level of one of those, and for itself alone.
     """
 
     inputs: Count = 20
     iterations: Count = 20
-    copies: Count = 64
-    candidates: Count = 32
+    copies: Count = 32
+    candidates: Count | None = None
     restarts: Count = 1
     method: Literal["auto", "gradient", "score", "decision"] = "auto"
     estimate_samples: Samples = 1000

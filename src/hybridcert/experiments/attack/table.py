@@ -40,7 +40,8 @@ class TableRow:
         Inputs at which the claim fails by that estimate.
     crossed : int or None
         Inputs at which it fails with the confidence of the judgement. Inside certified budgets each of them
-        is a violation. None where nothing was judged.
+        is a violation, and α bounds the probability that any is a false alarm. Beyond them each is judged at
+        the same level, `Plan.level`, and nothing is said of all together. None where nothing was judged.
     unsmoothed_inputs, unsmoothed_lost : int
         Inputs whose answer without noise is the label, and those of them at which an attack on the base
         classifier ended with another answer.

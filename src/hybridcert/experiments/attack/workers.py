@@ -8,11 +8,11 @@ import os
 import pickle
 import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
-from multiprocessing import resource_tracker
-from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
-from typing import cast
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import Connection
 
 from hybridcert.errors import HybridCertError, ModelError
 from hybridcert.experiments.attack.attacking import Found, InputAttacker
@@ -29,7 +29,7 @@ Job = tuple[CertifiedInput, Sequence[Budget]]
 def in_processes(
     subject: Subject, plan: Plan, jobs: Sequence[Job], *, workers: int
 ) -> Iterator[tuple[CertifiedInput, list[Found]]]:
-    """Yield every input with its outcomes, in order; the processes end with the iteration.
+    """Yield every input with its outcomes, in order; the processes end with the iteration, or with this one.
 
     Parameters
     ----------
@@ -43,68 +43,34 @@ def in_processes(
     HybridCertError
         What a process raised on purpose.
     ModelError
-        When a process dies, or raises anything else.
+        When a process dies, or raises anything else, and where the subject cannot be pickled.
     """
-    crew: dict[Connection, SpawnProcess] = {}
-    doing: dict[Connection, int] = {}
-    done: dict[int, list[Found]] = {}
-    waiting = iter(range(len(jobs)))
-    try:
-        work = pickle.dumps((subject, plan))
-        for _ in range(workers):
-            pipe, process = _started(work)
-            crew[pipe] = process
-            _next(pipe, doing, waiting, jobs)
-        for number, (certified, _) in enumerate(jobs):
-            while number not in done:
-                for ready in wait(list(doing)):
-                    pipe = cast("Connection", ready)
-                    done[doing[pipe]] = _received(pipe, jobs[doing[pipe]][0])
-                    _next(pipe, doing, waiting, jobs)
-            yield certified, done.pop(number)
-    finally:
-        for pipe, process in crew.items():
-            process.kill()
-            process.join()
-            pipe.close()
-
-
-def _next(
-    pipe: Connection, doing: dict[Connection, int], waiting: Iterator[int], jobs: Sequence[Job]
-) -> None:
-    """Give a process the next job, if there is one left."""
-    doing.pop(pipe, None)
-    number = next(waiting, None)
-    if number is not None:
-        doing[pipe] = number
-        with contextlib.suppress(OSError):  # of a process that died: reading from it tells
-            pipe.send(jobs[number])
-
-
-def _received(pipe: Connection, certified: CertifiedInput) -> list[Found]:
-    try:
-        answer = pipe.recv()
-    except (EOFError, OSError) as error:
-        raise ModelError(
-            f"the process that attacked input {certified.name!r} died: look at its memory, or use one worker"
-        ) from error
-    if isinstance(answer, HybridCertError):
-        raise answer
-    found: list[Found] = answer
-    return found
-
-
-def _started(work: bytes) -> tuple[Connection, SpawnProcess]:
-    """Start a process that is deaf to interrupts: this one ends it."""
+    work = _pickled(subject, plan)
     context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, work), daemon=True)
+    theirs, lifeline = context.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(theirs, work))
     try:
         with _inherited():
-            process.start()
+            pending = [pool.submit(_attack, *job) for job in jobs]
+        for (certified, _), outcomes in zip(jobs, pending, strict=True):
+            yield certified, outcomes.result()
+    except BrokenProcessPool as error:
+        raise ModelError(
+            "a process that attacked inputs died: look at its memory, or use one worker"
+        ) from error
     finally:
+        lifeline.close()
+        pool.shutdown(cancel_futures=True)
         theirs.close()
-    return ours, process
+
+
+def _pickled(subject: Subject, plan: Plan) -> bytes:
+    try:
+        return pickle.dumps((subject, plan))
+    except Exception as error:
+        raise ModelError(
+            f"the classifier cannot be pickled for other processes: {described(error)}; use one worker"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -112,10 +78,7 @@ def _inherited() -> Iterator[None]:
     """Set what a process started inside inherits: one thread each for numerical libraries, no SIGINT."""
     before = {name: os.environ.get(name) for name in THREADS}
     os.environ.update(dict.fromkeys(THREADS, "1"))
-    mask = None
-    if sys.platform != "win32":
-        resource_tracker.ensure_running()  # starting it unblocks SIGINT, so it must not start inside
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    mask = None if sys.platform == "win32" else signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
@@ -127,17 +90,30 @@ def _inherited() -> Iterator[None]:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def _serve(pipe: Connection, work: bytes) -> None:
-    """Attack inputs until the pipe is closed."""
-    attacker: InputAttacker | None = None
+_work: bytes | InputAttacker
+"""In a process of the pool: what it works with, pickled until the first input comes."""
+
+
+def _begin(lifeline: Connection, work: bytes) -> None:
+    """Make a process ready, and let it end at once, whatever it does, when nobody holds its lifeline."""
+    global _work
+    _work = work
+    threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
+
+
+def _end_with(lifeline: Connection) -> None:
     with contextlib.suppress(EOFError, OSError):
-        while True:
-            job: Job = pipe.recv()
-            try:
-                attacker = attacker or InputAttacker(*pickle.loads(work))
-                answer: list[Found] | HybridCertError = list(attacker.outcomes(*job))
-            except HybridCertError as error:
-                answer = error
-            except Exception as error:  # whatever a model raises
-                answer = ModelError(f"input {job[0].name!r} could not be attacked: {described(error)}")
-            pipe.send(answer)
+        lifeline.recv_bytes()  # nothing is ever sent
+    os._exit(1)
+
+
+def _attack(certified: CertifiedInput, budgets: Sequence[Budget]) -> list[Found]:
+    global _work
+    try:
+        if isinstance(_work, bytes):
+            _work = InputAttacker(*pickle.loads(_work))
+        return list(_work.outcomes(certified, budgets))
+    except HybridCertError:
+        raise
+    except Exception as error:  # whatever a model raises
+        raise ModelError(f"input {certified.name!r} could not be attacked: {described(error)}") from None
