@@ -153,7 +153,7 @@ def main() -> int:
     parser.add_argument("--adult", type=Path, default=DATA / "adult.parquet")
     parser.add_argument("--sms", type=Path, default=DATA / "sms_spam.csv")
     given = parser.parse_args()
-    section = AttackSection(inputs=given.inputs, copies=32, candidates=8, seed=0, budgets=BUDGETS)
+    section = AttackSection(inputs=given.inputs, seed=0, budgets=BUDGETS)
     subjects: dict[str, Callable[[], Subject]] = {
         "digits-filter": digits_filter,
         "guard-slots": guard_in_slots,

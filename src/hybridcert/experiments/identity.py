@@ -41,7 +41,7 @@ def run_identity(config: Config, data: Digested, *, rows: int) -> dict[str, Any]
         How many test rows are certified.
     """
     return {
-        "configuration": _what_counts(config.resolved()),
+        "configuration": what_counts(config.resolved()),
         "data": {"sha256": data.digest()},
         "rows": rows,
         "packages": {package: version(package) for package in _PACKAGES},
@@ -81,7 +81,7 @@ def check_same_files(directory: Path, identity: Mapping[str, Any]) -> None:
         When a file is not what a run writes.
     """
     config, complete = directory / CONFIG_FILE, directory / COMPLETE
-    was: dict[str, Any] = {"configuration": _what_counts(read_mapping(config))}
+    was: dict[str, Any] = {"configuration": what_counts(read_mapping(config))}
     if complete.is_file():
         try:
             data = json.loads(complete.read_text(encoding="utf-8"))["data"]
@@ -101,9 +101,9 @@ def check_same_sweep(config: Path, raw: Mapping[str, Any]) -> None:
         Naming what differs.
     """
     was = read_mapping(config)
-    check_same(config, flatten(_what_counts(was)), flatten(_what_counts(raw)))
+    check_same(config, flatten(what_counts(was)), flatten(what_counts(raw)))
 
 
-def _what_counts(configuration: Mapping[str, Any]) -> dict[str, Any]:
+def what_counts(configuration: Mapping[str, Any]) -> dict[str, Any]:
     """Return a configuration without its report, and without where the data and the model are."""
     return without_places({key: value for key, value in configuration.items() if key != "report"})

@@ -10,8 +10,7 @@ from typing import Any
 
 from hybridcert.errors import DataError, HybridCertError, RunMismatchError
 from hybridcert.experiments.config import read_mapping
-from hybridcert.experiments.config_paths import without_places
-from hybridcert.experiments.identity import run_identity
+from hybridcert.experiments.identity import run_identity, what_counts
 from hybridcert.experiments.run_directory import COMPLETE, CONFIG_FILE, is_complete
 from hybridcert.experiments.runs import Run
 from hybridcert.sampling.store_identity import flatten
@@ -42,7 +41,7 @@ def belonging(run: Run, directory: Path) -> Run:
     there = dataclasses.replace(run, limit=data["certified_rows"] + data.get("false_alarm_rows", 0))
     kept = read_mapping(directory / CONFIG_FILE)
     was = {
-        "configuration": without_places({k: v for k, v in kept.items() if k != "report"}),
+        "configuration": what_counts(kept),
         "data": {"sha256": data["sha256"]},
         "rows": there.limit,
     }
