@@ -22,7 +22,7 @@ import hybridcert as hc
 from hybridcert.datasets.digits_captions import CAPTION_LENGTH, SUFFIX_SLOTS, VOCABULARY, load_digit_captions
 from hybridcert.experiments.attack.campaign import attack_run
 from hybridcert.experiments.attack.plan import Subject
-from hybridcert.experiments.attack.section import AttackSection, BudgetSection
+from hybridcert.experiments.attack.section import BUDGETS, AttackSection, BudgetSection
 from hybridcert.experiments.attack.table import table4
 from hybridcert.experiments.config import parse_config, read_mapping
 from hybridcert.experiments.sweep import expand
@@ -30,16 +30,7 @@ from hybridcert.experiments.sweep import expand
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"
 PAIRS = 40
-BUDGETS = (
-    BudgetSection(of="zero"),
-    BudgetSection(),
-    BudgetSection(times_r=1.5),
-    BudgetSection(times_r=3.0),
-    BudgetSection(more_d=2),
-    BudgetSection(more_d=4),
-    BudgetSection(of="zero", times_r=1.5),
-    BudgetSection(of="zero", times_r=3.0),
-)
+BEYOND = (*BUDGETS, BudgetSection(of="zero", times_r=1.5))
 
 
 def digits_filter() -> Subject:
@@ -153,7 +144,7 @@ def main() -> int:
     parser.add_argument("--adult", type=Path, default=DATA / "adult.parquet")
     parser.add_argument("--sms", type=Path, default=DATA / "sms_spam.csv")
     given = parser.parse_args()
-    section = AttackSection(inputs=given.inputs, seed=0, budgets=BUDGETS)
+    section = AttackSection(inputs=given.inputs, seed=0, budgets=BEYOND)
     subjects: dict[str, Callable[[], Subject]] = {
         "digits-filter": digits_filter,
         "guard-slots": guard_in_slots,
