@@ -14,6 +14,17 @@ import pytest
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _CARRIER = "axe_playwright_python"
 
+_ARGUMENTS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-dev-shm-usage",
+    "--disable-gpu",
+    "--disable-component-update",
+    "--host-resolver-rules=MAP * ~NOTFOUND",  # pages of this project need no network, nor may the browser
+)
+SECONDS = 60.0
+"""How long a page may take to load, and a script to answer."""
+
 DESKTOP, PHONE = (1200, 900), (360, 740)
 
 
@@ -29,18 +40,28 @@ def require() -> tuple[str, str]:
 
 @contextlib.contextmanager
 def browser(downloads: Path | None = None) -> Iterator[Any]:
-    """Yield a headless browser that keeps its console, and saves files into ``downloads``."""
+    """Yield a headless browser that keeps its console, and saves files into ``downloads``.
+
+    Browser and driver are given by path, so that selenium does not look for them in the network. A browser
+    that does not start (another version than its driver, a stub of a package) skips the test.
+    """
     binary, driver = require()
     from selenium import webdriver
+    from selenium.common.exceptions import SessionNotCreatedException
 
     options = webdriver.ChromeOptions()
     options.binary_location = binary
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"):
+    for argument in _ARGUMENTS:
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     if downloads is not None:
         options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
-    opened = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    try:
+        opened = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    except SessionNotCreatedException as error:
+        pytest.skip(f"{binary} does not start: {str(error.msg).splitlines()[0]}")
+    opened.set_page_load_timeout(SECONDS)
+    opened.set_script_timeout(SECONDS)
     try:
         yield opened
     finally:
@@ -63,7 +84,7 @@ def open_page(driver: Any, page: Path) -> None:
     driver.get_log("browser")
     driver.get(page.as_uri())
     script = "return document.documentElement.dataset.ready === 'yes'"
-    WebDriverWait(driver, 60, poll_frequency=0.05).until(lambda found: found.execute_script(script))
+    WebDriverWait(driver, SECONDS, poll_frequency=0.05).until(lambda found: found.execute_script(script))
 
 
 def console(driver: Any) -> list[str]:

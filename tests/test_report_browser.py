@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ import browser
 import report_pages
 from hybridcert.cli.main import main
 from hybridcert.reports.tables import percent
+from hybridcert.reports.write import write_report
 
 pytest.importorskip("selenium", reason="selenium is not installed: install the dev extra")
 
@@ -115,8 +117,15 @@ def table(driver: Any) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("name", MAKERS)
-@pytest.mark.parametrize("size", [browser.DESKTOP, browser.PHONE], ids=["desktop", "phone"])
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize(
+    ("size", "dark"),
+    [
+        pytest.param(browser.DESKTOP, False, id="desktop-light"),
+        pytest.param(browser.PHONE, True, id="phone-dark"),
+        pytest.param(browser.PHONE, False, id="phone-light", marks=pytest.mark.slow),
+        pytest.param(browser.DESKTOP, True, id="desktop-dark", marks=pytest.mark.slow),
+    ],
+)
 def test_axe_finds_nothing_wrong_and_nothing_is_wider_than_the_screen(
     driver: Any, runs: dict[str, Path], name: str, size: tuple[int, int], dark: bool
 ):
@@ -404,6 +413,33 @@ def test_false_alarms_stand_beside_every_threshold(driver: Any, runs: dict[str, 
         for d in range(4):
             slide(driver, "budget", d)
             assert f"({int(row[f'certified_d{d}'])} of {row['inputs']})" in text_of(driver, "#verdict")
+
+
+def test_a_promise_that_needs_everything_flagged_is_named(driver: Any, runs: dict[str, Path]):
+    show(driver, runs["texts"])
+    slide(driver, "tau", 0)
+    said = text_of(driver, "#alarms")
+    assert said.startswith("False alarms at τ = 1e-05: ")
+    assert said.endswith(
+        "(100.0 %), at most 100.0 %; so few copies promise this only if everything is flagged."
+    )
+
+
+def test_texts_without_room_are_named_as_missing(
+    driver: Any, runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    shutil.copytree(runs["texts"], tmp_path / "run")
+    first = pd.read_parquet(runs["texts"] / "inputs.parquet")["text"].iloc[0]
+    monkeypatch.setattr("hybridcert.reports.payload.MOST_TEXTS", len(first))
+    write_report(tmp_path / "run")
+    show(driver, tmp_path / "run")
+    click(driver, "#rows tbody button")
+    assert text_of(driver, "#detail pre") == first
+    click(driver, "#detail-on")
+    assert "Its text is not in this page" in text_of(driver, "#detail .body")
+    click(driver, "#detail-close")
+    assert table(driver)["content"].tolist()[:2] == [first[:120], ""]
+    assert browser.console(driver) == []
 
 
 def test_without_scripts_figure_and_tables_remain(driver: Any, runs: dict[str, Path]):

@@ -183,9 +183,17 @@ def test_broken_certificates_are_named(table: Path, tmp_path: Path):
 @pytest.mark.parametrize(
     ("name", "change", "expected"),
     [
-        ("inputs.parquet", lambda t: t.iloc[::-1], "is about other inputs than results.parquet"),
+        ("inputs.parquet", lambda t: t.iloc[::-1], "is about another run than results.parquet"),
+        (
+            "inputs.parquet",
+            lambda t: t.assign(counts=t["counts"].str.replace(r"\d+", "1", regex=True)),
+            "is about another run than results.parquet",
+        ),
         ("inputs.parquet", lambda t: t.drop(columns="counts"), "it has no column 'counts'"),
-        ("thresholds.parquet", lambda t: t.assign(input=1), "is about other inputs than results.parquet"),
+        ("thresholds.parquet", lambda t: t.assign(input=1), "is about another run than results.parquet"),
+        ("thresholds.parquet", lambda t: t.assign(radius=t["radius"] / 2), "is about another run than"),
+        ("thresholds.parquet", lambda t: t[t["threshold"] != 0.5], "is about another run than"),
+        ("thresholds.parquet", lambda t: t.assign(d=t["d"] + 1), "is about another run than"),
         ("thresholds.parquet", lambda t: t.drop(columns="d"), "it has no column 'd'"),
     ],
 )
@@ -216,6 +224,28 @@ def block(page: str, name: str) -> Any:
     return unpacked(start.split("</script>")[0])
 
 
+def test_inputs_of_the_same_name_keep_their_own_radii(table: Path, tmp_path: Path):
+    shutil.copytree(table, tmp_path / "run")
+    for name in ("results.parquet", "inputs.parquet", "thresholds.parquet"):
+        pd.read_parquet(table / name).assign(input=7).to_parquet(tmp_path / "run" / name)
+    same, plain = payload(read_run(tmp_path / "run")), payload(read_run(table))
+    assert same["groups"] == plain["groups"]
+    assert same["rows"]["group"] == plain["rows"]["group"]
+
+
+def test_so_few_copies_promise_nothing_unless_all_is_flagged(texts: Path):
+    run = read_run(texts)
+    (found,) = alarms_at(run, [1e-5])
+    assert (found["cutoff"], found["flagged"], found["percent"]) == (0, found["benign"], "100.0")
+
+
+def test_texts_that_do_not_fit_are_left_out(texts: Path, monkeypatch: pytest.MonkeyPatch):
+    run = read_run(texts)
+    whole = payload(run)["contents"]["text"]
+    monkeypatch.setattr("hybridcert.reports.payload.MOST_TEXTS", len(whole[0]) + len(whole[1]))
+    assert payload(run)["contents"]["text"] == [*whole[:2], *[None] * (len(whole) - 2)]
+
+
 def test_no_text_of_an_input_stands_in_the_markup(texts: Path):
     page = (texts / "report.html").read_text(encoding="utf-8")
     contents = block(page, "data")["contents"]
@@ -232,6 +262,9 @@ def test_hostile_names_and_labels_are_escaped(table: Path, tmp_path: Path):
     (tmp_path / "run" / "environment.json").write_text(json.dumps(environment), encoding="utf-8")
     results = pd.read_parquet(table / "results.parquet").replace("yes", "<b>yes</b>")
     results.to_parquet(tmp_path / "run" / "results.parquet")
+    kept = pd.read_parquet(table / "inputs.parquet")
+    kept["counts"] = kept["counts"].str.replace('"yes"', '"<b>yes</b>"')
+    kept.to_parquet(tmp_path / "run" / "inputs.parquet")
     page = write_report(tmp_path / "run").page.read_text(encoding="utf-8")
     assert "<script>window" not in page
     assert "<b>yes" not in page

@@ -23,6 +23,7 @@ from hybridcert.experiments.multimodal import DemoSettings, run_demo
 from hybridcert.experiments.multimodal_report import write_demo
 from hybridcert.reports import figures, page, stopping, tables, wording
 from hybridcert.reports.parameters import parameters
+from hybridcert.reports.reproduction_page import write_reproduction
 from hybridcert.reports.run_data import RunData, SweepData, read_run
 from hybridcert.reports.write import write_report
 from tabular_data import small_table
@@ -109,7 +110,7 @@ def test_percentages_round_down(count: int, inputs: int, expected: str):
 
 
 def test_curves_step_exactly_at_the_radii(tmp_path: Path):
-    x, y = figures._curve(make_run(tmp_path), (0,), 3)
+    x, y = figures.corners(tables.reached(make_run(tmp_path), (0,)), 3)
     assert x.tolist() == [0.0, 0.3, 0.5, 0.5]
     assert y.tolist() == pytest.approx([200 / 3, 200 / 3, 100 / 3, 0.0])
 
@@ -171,14 +172,60 @@ def test_unfinished_runs_are_not_read(store: bool, tmp_path: Path):
         write_report(tmp_path)
 
 
+@pytest.mark.parametrize(("ids", "name"), [(["table2"], "table2"), (["table1", "table2"], "all")])
+def test_an_unfinished_reproduction_is_finished_by_its_own_command(ids: list[str], name: str, tmp_path: Path):
+    (tmp_path / "config.yaml").write_text(json.dumps({"reproduce": ids}))
+    (tmp_path / "run.sqlite").touch()
+    with pytest.raises(DataError, match=f"finish it with hybridcert reproduce {name} --out"):
+        write_report(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("finding.json", '{"x": 1}'),
+        ("finding.json", "[]"),
+        ("finding.json", '{"panels": [], "shown": []}'),
+        ("reproduction.json", '{"source": "x", "findings": 3}'),
+    ],
+)
+def test_a_broken_reproduction_is_named(name: str, content: str, tmp_path: Path):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(DataError, match=f"{name} is not what `hybridcert reproduce` writes"):
+        write_reproduction(tmp_path)
+    assert not (tmp_path / "report.html").exists()
+
+
 def test_nothing_certified_is_reported_as_a_result(tmp_path: Path):
     run = make_run(tmp_path)
     run.results["certified"] = False
     run.results["radius"] = pd.array([np.nan] * 9, dtype="Float64")
     write(run, tmp_path)
-    assert "None of the 3 inputs could be certified" in wording.result(read_run(tmp_path))
+    said = wording.result(read_run(tmp_path))
+    assert said.startswith("None of the 3 inputs could be certified")
+    assert said.endswith("the proven bounds on their scores do not suffice.")
     write_report(tmp_path)
     assert (tmp_path / "certified_accuracy.png").stat().st_size > 5_000
+
+
+def test_certified_with_wrong_labels_is_not_called_uncertified(tmp_path: Path):
+    run = make_run(tmp_path)
+    run.results["target"] = "c"
+    said = wording.result(run)
+    assert said == (
+        "None of the 3 inputs is certified with its true label, not even without any change; 3 are certified "
+        "with a wrong one."
+    )
+    run = make_run(tmp_path)
+    run.results.loc[run.results["input"] == 10, "target"] = "b"  # what holds at d = 1 is wrong
+    assert "Nothing is certified at d = 2" in wording.result(run)
+
+
+def test_failures_are_no_want_of_proof(tmp_path: Path):
+    run = make_run(tmp_path)
+    run.results["certified"] = False
+    run.results["stopped"] = "failed"
+    assert wording.result(run).endswith("without any change: the classifier failed on all of them.")
 
 
 class _Checker(html.parser.HTMLParser):

@@ -29,7 +29,7 @@ from hybridcert.experiments.reproduction import (
     table6,
 )
 from hybridcert.experiments.reproduction.census import census_runs, raw_census
-from hybridcert.experiments.reproduction.finding import Curve, Finding, mean_lower, share_at
+from hybridcert.experiments.reproduction.finding import Curve, Finding, mean_lower
 from hybridcert.experiments.reproduction.paper import THRESHOLD, reported
 from hybridcert.experiments.reproduction.registry import ARTEFACTS, artefacts_of
 from hybridcert.experiments.reproduction.run import Request
@@ -97,6 +97,25 @@ def test_the_papers_threshold_is_that_of_100_000_copies():
         ({"noise": None}, "noise must be"),
         ({"canvas": {"height": 7, "width": 8, "channels": 1}}, "patches that divide the canvas, 7 × 8, got"),
         ({"model": None}, "model must be"),
+        ({"eps": []}, "eps must be"),
+        (
+            {"subsampling": {"keep": [1.0], "patch": 2, "fine_patch": 1, "samples": 10}},
+            "needs a share below 1 among keep, got [1.0]",
+        ),
+        ({"regions": {"suffix_slots": 8, "whole_prompt": 12, "whole_prompt_max_d": 0}}, ">= 1, got 0"),
+        (
+            {
+                "noise": {
+                    "beta": 0.25,
+                    "betas": [0.5, 0.25],
+                    "sigma": 0.5,
+                    "sigmas": [0.5],
+                    "accuracy_betas": [0.1],
+                    "accuracy_sigmas": [0.5],
+                }
+            },
+            "needs betas ascending, got [0.5, 0.25]",
+        ),
     ],
 )
 def test_a_bad_setting_is_refused_in_one_line(changes, message, tmp_path):
@@ -191,11 +210,6 @@ def test_multiples_of_sigma_are_rounded_down():
     assert per(None, 0.25) == "–"
 
 
-def test_shares_on_a_curve_count_what_reaches():
-    curve = Curve("d = 1", (0.25, 0.5, 0.5))
-    assert [share_at(curve, eps, inputs=4) for eps in (0.0, 0.5, 0.6)] == [75.0, 50.0, 0.0]
-
-
 @pytest.mark.parametrize(
     ("values", "name"),
     [
@@ -239,7 +253,10 @@ def test_figure2_says_what_cannot_be_and_what_is():
     said = " ".join(figure2.sentences([accuracy()]))
     assert "no row can be certified at d = 2: even one whose 10000 copies all agree has a worst-case" in said
     assert "score of 0.3900 there, which is not above τ = 0.5." in said
-    assert "its own formulas rule out" in said
+    assert "its own formulas rule that out at τ = 0.5" in said
+    assert "never rises with d or with ε" in said
+    crossing = accuracy(curves=(Curve("d = 0", (0.5, 0.6)), Curve("d = 1", (0.7,)), Curve("d = 2", ())))
+    assert "rises with d at β = 0.25, σ = 1, unlike" in " ".join(figure2.sentences([crossing]))
     assert "A constant answer is right on 70.0 % of the rows" in said
     assert "at β = 0.25, σ = 1 it is 80.0 %. That agrees with the paper." in said
     other = accuracy(
@@ -251,11 +268,17 @@ def test_figure2_says_what_cannot_be_and_what_is():
     assert "It cannot be reproduced with these σ." in said
     worse = accuracy(curves=(Curve("d = 0", (0.5,)), Curve("d = 1", (0.4,) * 3), Curve("d = 2", (0.9,))))
     said = " ".join(figure2.sentences([worse]))
-    assert "does not fall with d at β = 0.25, σ = 1" in said
+    assert "rises with d at β = 0.25, σ = 1, unlike in the paper" in said
     doubtful = " ".join(figure2.sentences([accuracy(agreed=False)]))
     assert "no row is certified at d = 2: the best has a worst-case score of 0.3900" in doubtful
-    assert "rule out" not in doubtful
+    assert "rule that out" not in doubtful
     assert "That is less than in the paper." in said
+    wrong = " ".join(figure2.sentences([accuracy(best=(0.99, 0.8, 0.6))]))
+    assert "At β = 0.25, σ = 1, no row is right and certified at d = 2." in wrong
+    assert "can be certified at d = 2" not in wrong
+    # 32.3 % as a float lies below 32.3: it must not be cut off to 32.2, nor differ from the table
+    third = accuracy(curves=(Curve("d = 0", (2.0,) * 323), *accuracy().curves[1:]), inputs=1000)
+    assert "at β = 0.25, σ = 1 it is 32.3 %" in " ".join(figure2.sentences([third]))
     assert "further than the 0.75" in said
 
 
@@ -295,12 +318,18 @@ def test_figure4_says_how_far_budgets_reach_and_what_more_noise_does():
     found = [frontiers(5, 6, 7, 8, 8, 8, 8), frontiers(9, 9, 9, 9, 9, 9, 9, sigma=1.0)]
     said = " ".join(figure4.sentences(found, EPS))
     assert "not always with d, unlike in the paper: at 6 points" in said
-    assert "here it reaches further" in said
+    assert "here d = 5 is certified for up to 90.0 % at ε = 0" in said
     assert "more pairs are certified" in said
     assert "unlike the paper" in said
     assert "nothing is compared" in figure4.sentences([frontiers(1, 1, threshold=0.5)], EPS)[0]
     majority = figure4.sentences([frontiers(1, 1), frontiers(1, 0, threshold=0.5)], EPS)[-1]
-    assert "no pair keeps a certificate once a token changes" in majority
+    assert "no pair keeps a certificate once a token changes: the budgets above owe much" in majority
+    same = figure4.sentences([frontiers(1, 1), frontiers(1, 1, threshold=0.5)], EPS)[-1]
+    assert same == "At τ = 0.5, from the same counts, certificates end at d = 1."
+    short = " ".join(figure4.sentences([frontiers(9, 8, 7, 4, 0)], EPS))
+    assert "here nothing at all is certified from there on" in short
+    at_five = " ".join(figure4.sentences([frontiers(9, 9, 9, 9, 9, 8)], EPS))
+    assert "here d = 5 is certified for up to 80.0 % at ε = 0" in at_five
 
 
 def test_figure5_says_what_one_token_costs():
@@ -316,7 +345,11 @@ def test_figure5_says_what_one_token_costs():
     assert "50 % of that radius is lost, the rapid loss" in figure5.sentences([curves((1.0,) * 10)])[0]
     assert "10 % of that radius is lost, a smaller loss" in figure5.sentences([curves((1.8,) * 10)])[0]
     assert "no pair is certified against one replaced token" in figure5.sentences([curves(())])[0]
-    assert "fewer than half keep a certificate" in figure5.sentences([curves((1.0,) * 4)])[0]
+    said = figure5.sentences([curves((1.0,) * 4)])[0]
+    assert "and at no ε against one replaced token: fewer than half keep a certificate" in said
+    assert "none of that radius is lost" in figure5.sentences([curves((2.5,) * 10)])[0]
+    others = [dataclasses.replace(curves(()), threshold=tau) for tau in (0.3, 0.5)]
+    assert [one.split(" no pair")[0] for one in figure5.sentences(others)[:2]] == ["At τ = 0.3", "At τ = 0.5"]
 
 
 def averages(*, radius=(2.0, 1.9), d=(3.0, 2.9), some=5, l0=(1.0, 0.3), threshold=THRESHOLD):
@@ -340,6 +373,10 @@ def test_table1_says_what_joint_certification_keeps():
     assert "the cost in radius is larger" in said
     assert "no smaller, unlike in the paper" in said
     assert "there are no means" in table1.sentences([averages(some=0, threshold=0.5)], 0.5)[0]
+    said = " ".join(table1.sentences([averages(d=(0.0, 1.0))], 0.5))
+    assert "no part (there is none) of the text-only suffix budget" in said
+    assert "costs are not compared" in said
+    assert "larger than the paper's" not in said
 
 
 def row2(beta, certified, mean_d, mean_radius, threshold=THRESHOLD):
@@ -357,6 +394,13 @@ def test_table2_compares_trends_in_beta():
     assert "the share of certified pairs stays the same (unlike the paper, where it falls)" in said
     assert "the mean largest d falls (unlike the paper, where it rises)" in said
     assert "At β = 1" not in said
+    alone = [row2(0.1, 9, 2.0, 5.0), row2(0.25, 0, None, None)]
+    assert "the mean largest d cannot be told (in the paper it rises)" in table2.sentences(alone, 0.25)[0]
+    more = [row2(0.1, 3, 1.0, 1.0, tau) for tau in (0.2, 0.5)] + [row2(0.3, 5, 1.0, 1.0, 0.5)]
+    low, high = table2.sentences(more, 1.0)[-2:]
+    assert "At τ = 0.2, from the same counts, at most 3 of 10 pairs" in low
+    assert "At τ = 0.5, from the same counts, at most 5 of 10 pairs" in high
+    assert high.endswith("suffix of one token or more, at β = 0.3.")
     assert "Budgets cannot exceed the 1 slots that there are; at β = 0.1 and 0.25 some pairs" in said
     assert (
         "trends are not compared"
@@ -434,6 +478,8 @@ def test_table4_tells_violations_rising_success_and_real_attacks():
     assert "no claim is proven false there either" in said
     assert "proves little" in said
     assert "nothing to attack" in table4.sentences([attacked([])])[0]
+    none = dataclasses.replace(attacked(rows), attempts=0)
+    assert "certified budgets hold no change at all" in table4.sentences([none])[0]
 
 
 def cells5(full, image, suffix):

@@ -46,8 +46,8 @@ def command(
             "--data",
             metavar="PATH",
             help="The folder of the pairs that a setting names. figure2: the file of the census table, "
-            "which is fetched from OpenML without. all: a .parquet or .csv file is the table, anything else "
-            "the pairs.",
+            "which is fetched from OpenML without. all: a .parquet, .pq, .csv or .csv.gz file is the "
+            "table, anything else the pairs.",
         ),
     ] = None,
     out: Annotated[

@@ -19,8 +19,9 @@ def alarms_at(run: RunData, thresholds: Sequence[float]) -> list[dict[str, Any]]
     """Return for each threshold what a filter flags; nothing for runs that counted no benign inputs.
 
     Keys: ``cutoff`` (hits from which on it flags, so that it misses a score above the threshold with
-    probability at most alpha), ``flagged`` of ``benign`` inputs, ``percent`` (rounded up), and ``upper``, an
-    upper confidence bound on the share at level 1 − alpha, in percent, rounded up. Each holds by itself.
+    probability at most alpha; 0 where so few copies promise that only if all is flagged), ``flagged`` of
+    ``benign`` inputs, ``percent`` (rounded up), and ``upper``, an upper confidence bound on the share at
+    level 1 − alpha, in percent, rounded up. Each holds by itself.
     """
     table, alpha = benign_hits(run), run.settings.get("alpha")
     if table is None or alpha is None:
@@ -50,7 +51,9 @@ def benign_hits(run: RunData) -> pd.DataFrame | None:
 
 def alarms_mean(run: RunData) -> str:
     """Say what these numbers are."""
-    alpha, samples = format_exact(float(run.settings["alpha"])), run.settings["samples"]
+    table, alpha = benign_hits(run), format_exact(float(run.settings["alpha"]))
+    assert table is not None
+    samples = int(table["samples"].iloc[0])
     return (
         f"Benign inputs that are flagged by a filter of {samples} copies, at so many hits that it misses a "
         f"score above τ with probability at most {alpha}. At most: upper confidence bound at level 1 − "

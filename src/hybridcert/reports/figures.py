@@ -15,11 +15,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from hybridcert.reports.parameters import parameters, spelled
-from hybridcert.reports.run_data import Budget, RunData, SweepData
+from hybridcert.reports.run_data import RunData, SweepData
 from hybridcert.reports.tables import headline, reached, short_names
 from hybridcert.reports.terms import distance_label, share_label, shared
 
-_DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (3, 1.5, 1, 1.5)), (0, (1.2, 1.2)))
+DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (3, 1.5, 1, 1.5)), (0, (1.2, 1.2)))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -115,10 +115,10 @@ def _draw_bars(axes: Axes, run: RunData, theme: Theme) -> None:
 def _draw_curves(axes: Axes, run: RunData, theme: Theme, *, names: Sequence[str], right_end: float) -> None:
     budgets = run.budgets
     inputs = headline(run).inputs
-    curves = zip(budgets, names, _colours(len(budgets), theme), strict=True)
+    curves = zip(budgets, names, colours(len(budgets), theme), strict=True)
     for number, (budget, name, colour) in enumerate(curves):
-        x, y = _curve(run, budget, inputs)
-        style = _DASHES[number % len(_DASHES)] if len(budgets) <= len(_DASHES) else "-"
+        x, y = corners(reached(run, budget), inputs)
+        style = DASHES[number % len(DASHES)] if len(budgets) <= len(DASHES) else "-"
         axes.plot(x, y, color=colour, label=name, linewidth=1.8, linestyle=style, drawstyle="steps-pre")
     styled(axes, theme, right_end=right_end)
 
@@ -136,16 +136,16 @@ def styled(axes: Axes, theme: Theme, *, right_end: float, left_end: float = 0.0)
         spine.set_color(theme.grid)
 
 
-def _curve(run: RunData, budget: Budget, inputs: int) -> tuple[np.ndarray, np.ndarray]:
-    """Corners of the step function ε ↦ 100·#{radius ≥ ε}/inputs, drawn with steps before each point."""
-    r = reached(run, budget)
-    if r.size == 0:
+def corners(radii: np.ndarray, inputs: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return corners of ε ↦ 100·#{radius ≥ ε}/inputs, drawn with steps before each point; radii ascend."""
+    if radii.size == 0:
         return np.zeros(1), np.zeros(1)
-    share = 100.0 * np.arange(r.size, 0, -1) / inputs
-    return np.concatenate([[0.0], r, r[-1:]]), np.concatenate([share[:1], share, [0.0]])
+    share = 100.0 * np.arange(radii.size, 0, -1) / inputs
+    return np.concatenate([[0.0], radii, radii[-1:]]), np.concatenate([share[:1], share, [0.0]])
 
 
-def _colours(count: int, theme: Theme) -> Sequence[Any]:
+def colours(count: int, theme: Theme) -> Sequence[Any]:
+    """Return so many colours of a theme, from a ramp where it has fewer."""
     if count <= len(theme.curves):
         return theme.curves[:count]
     span = (0.0, 0.85) if theme is LIGHT else (0.3, 1.0)

@@ -11,7 +11,7 @@ from hybridcert.reports.markup import bullets, document, escaped, lead, picture,
 from hybridcert.reports.page import closing
 from hybridcert.reports.parameters import parameters
 from hybridcert.reports.run_data import RunData, SweepData
-from hybridcert.reports.tables import short_names
+from hybridcert.reports.tables import name_of
 
 
 def run_page(run: RunData, found: Filter, *, light: bytes, dark: bytes) -> str:
@@ -71,12 +71,6 @@ def sweep_page(sweep: SweepData, found: Sequence[Filter], *, light: bytes, dark:
         ),
     ]
     return document(title, body)
-
-
-def name_of(sweep: SweepData, number: int) -> str:
-    """Spell the swept values of one run, such as "beta = 0.85"."""
-    pairs = zip(short_names(sweep.keys), sweep.values[number], strict=True)
-    return ", ".join(f"{key} = {value}" for key, value in pairs)
 
 
 def _table(names: Sequence[str], filters: Sequence[Filter]) -> list[str]:

@@ -20,7 +20,7 @@ from hybridcert.reports.markup import (
 )
 from hybridcert.reports.parameters import parameters
 from hybridcert.reports.run_data import RunData, SweepData
-from hybridcert.reports.tables import certified_count, headline, percent, short_names, summary
+from hybridcert.reports.tables import certified_count, headline, name_of, percent, summary
 
 
 def run_page(run: RunData, *, light: bytes, dark: bytes) -> str:
@@ -91,9 +91,8 @@ def sweep_page(sweep: SweepData, *, light: bytes, dark: bytes) -> str:
         f'<p class="parameters">{len(sweep.runs)} runs over {escaped(", ".join(sweep.keys))}</p>',
         picture(light, dark, "Certified inputs, one panel per run"),
     ]
-    for values, run in zip(sweep.values, sweep.runs, strict=True):
-        pairs = zip(short_names(sweep.keys), values, strict=True)
-        name = ", ".join(f"{key} = {value}" for key, value in pairs)
+    for number, run in enumerate(sweep.runs):
+        name = name_of(sweep, number)
         link = html.escape(f"{run.directory.name}/report.html", quote=True)
         body += [
             f'<h2><a href="{link}">{escaped(name)}</a></h2>',

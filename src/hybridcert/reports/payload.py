@@ -28,6 +28,8 @@ from hybridcert.reports.wording import telling_point
 SCORE_DIGITS = 6
 MOST_IMAGES = 3 * 2**20
 """Bytes of images that a page holds; it says so where there are more."""
+MOST_TEXTS = 8 * 2**20
+"""Characters of texts that a page holds; it says so where there are more."""
 
 Whole = npt.NDArray[np.int64]
 
@@ -93,7 +95,7 @@ def _radii(run: RunData) -> tuple[list[float], npt.NDArray[np.bool_], npt.NDArra
         at = (
             pd.Index(thresholds).get_indexer(pd.Index(table["threshold"])),
             _budget_numbers(run, table),
-            pd.Index(run.names).get_indexer(pd.Index(table["input"])),
+            np.arange(len(table)) % len(run.names),
         )
         certified[at] = table["certified"].to_numpy(dtype=np.bool_)
         radius[at] = table["radius"].to_numpy(dtype=np.float64, na_value=0.0)
@@ -161,8 +163,14 @@ def _contents(run: RunData) -> dict[str, Any]:
         columns = [_coded([_shown(row[name]) for row in fields]) for name in names]
         found["fields"] = {"names": names, "columns": columns}
     if "text" in table:
-        found["text"] = [str(text) for text in table["text"]]
+        found["text"] = _first([str(text) for text in table["text"]], MOST_TEXTS)
     return found
+
+
+def _first(texts: Sequence[str], most: int) -> list[str | None]:
+    """Return the first texts, as many as there is room for, and None in place of the others."""
+    ends = np.cumsum([len(text) for text in texts])
+    return [text if end <= most else None for text, end in zip(texts, ends, strict=True)]
 
 
 def _shown(value: Any) -> str | None:

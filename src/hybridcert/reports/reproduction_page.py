@@ -12,12 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hybridcert.errors import DataError
-from hybridcert.reports.figures import DARK, LIGHT, Theme, legend, png, styled
+from hybridcert.reports.figures import DARK, DASHES, LIGHT, Theme, colours, corners, legend, png, styled
 from hybridcert.reports.markup import document, escaped, lead, picture, plain_table
 
 FINDING = "finding.json"
 INDEX = "reproduction.json"
-_DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (3, 1.5, 1, 1.5)), (0, (1.2, 1.2)))
 
 
 def is_reproduction(directory: Path) -> bool:
@@ -38,15 +37,23 @@ def write_reproduction(directory: Path) -> Path:
     DataError
         When it holds neither, or something else under these names.
     """
+    source = directory / (FINDING if (directory / FINDING).is_file() else INDEX)
+    found, figures = _read(source), []
+    try:
+        if source.name == FINDING:
+            figures = [draw(found["panels"], theme) for theme in (LIGHT, DARK)] if found["panels"] else []
+            text = finding_page(found, figures)
+        else:
+            text = index_page(found)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{source} is not what `hybridcert reproduce` writes ({error!r})") from error
     page = directory / "report.html"
-    if (directory / FINDING).is_file():
-        found = _read(directory / FINDING)
-        figures = [draw(found["panels"], theme) for theme in (LIGHT, DARK)] if found["panels"] else []
+    try:
         if figures:
             (directory / "figure.png").write_bytes(figures[0])
-        page.write_text(finding_page(found, figures), encoding="utf-8")
-    else:
-        page.write_text(index_page(_read(directory / INDEX)), encoding="utf-8")
+        page.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"{directory} cannot be written: {error.strerror or error}") from error
     return page
 
 
@@ -111,11 +118,11 @@ def draw(panels: Sequence[Mapping[str, Any]], theme: Theme) -> bytes:
 
 def _draw(axes: Axes, panel: Mapping[str, Any], theme: Theme, *, right_end: float) -> None:
     curves = panel["curves"]
-    for number, (curve, colour) in enumerate(zip(curves, _colours(len(curves), theme), strict=True)):
-        style = _DASHES[number % len(_DASHES)] if len(curves) <= len(_DASHES) else "-"
+    for number, (curve, colour) in enumerate(zip(curves, colours(len(curves), theme), strict=True)):
+        style = DASHES[number % len(DASHES)] if len(curves) <= len(DASHES) else "-"
         name, line = curve["name"], {"color": colour, "linestyle": style, "linewidth": 1.8}
         if panel["kind"] == "steps":
-            x, y = _steps(np.asarray(curve["x"], dtype=np.float64), panel["inputs"])
+            x, y = corners(np.asarray(curve["x"], dtype=np.float64), panel["inputs"])
             axes.plot(x, y, label=name, drawstyle="steps-pre", **line)
         else:
             axes.plot(curve["x"], curve["y"], label=name, marker="o", markersize=4, **line)
@@ -134,26 +141,9 @@ def _absent(panel: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _steps(radii: np.ndarray, inputs: int) -> tuple[np.ndarray, np.ndarray]:
-    """Corners of the step function ε ↦ 100·#{radius ≥ ε}/inputs, drawn with steps before each point."""
-    if radii.size == 0:
-        return np.zeros(1), np.zeros(1)
-    share = 100.0 * np.arange(radii.size, 0, -1) / inputs
-    return np.concatenate([[0.0], radii, radii[-1:]]), np.concatenate([share[:1], share, [0.0]])
-
-
 def _right_end(panel: Mapping[str, Any]) -> float:
     largest = max((max(curve["x"], default=0.0) for curve in panel["curves"]), default=0.0)
     return 1.05 * largest if largest > 0.0 else 1.0
-
-
-def _colours(count: int, theme: Theme) -> Sequence[Any]:
-    if count <= len(theme.curves):
-        return theme.curves[:count]
-    import matplotlib as mpl
-
-    span = (0.0, 0.85) if theme is LIGHT else (0.3, 1.0)
-    return [mpl.colormaps["viridis"](value) for value in np.linspace(*span, count)]
 
 
 def _read(path: Path) -> dict[str, Any]:

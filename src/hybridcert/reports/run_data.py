@@ -174,7 +174,7 @@ def read_run(directory: Path) -> RunData:
         _read_benign(directory / "benign.parquet"),
         _thresholds(directory / "config.yaml", settings),
     )
-    return dataclasses.replace(run, kept=read_kept(directory, run.names, run.budget_columns))
+    return dataclasses.replace(run, kept=read_kept(directory, results, run.budget_columns))
 
 
 def read_sweep(directory: Path, *, index: Path) -> SweepData:

@@ -180,6 +180,12 @@ def short_names(keys: tuple[str, ...]) -> list[str]:
     return short if len(set(short)) == len(short) else list(keys)
 
 
+def name_of(sweep: SweepData, number: int) -> str:
+    """Spell the swept values of one run, such as "beta = 0.85"."""
+    pairs = zip(short_names(sweep.keys), sweep.values[number], strict=True)
+    return ", ".join(f"{key} = {value}" for key, value in pairs)
+
+
 def percent(count: int, inputs: int) -> str:
     """Return 100·count/inputs with one decimal, rounded down."""
     tenths = 1000 * count // inputs

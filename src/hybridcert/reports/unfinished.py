@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import yaml
+
 from hybridcert.errors import DataError
 
 
@@ -19,6 +21,18 @@ def check_finished(directory: Path) -> None:
         return
     if (directory / "run.sqlite").is_file() or not (directory / "results.parquet").is_file():
         raise DataError(
-            f"{directory} holds an unfinished run: finish it with hybridcert certify CONFIG.yaml --out "
+            f"{directory} holds an unfinished run: finish it with hybridcert {_command(directory)} --out "
             f"{directory} --resume"
         )
+
+
+def _command(directory: Path) -> str:
+    """Return the command that writes such a directory; a reproduction names itself in its configuration."""
+    try:
+        config = yaml.safe_load((directory / "config.yaml").read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        config = None
+    artefacts = config.get("reproduce") if isinstance(config, dict) else None
+    if not isinstance(artefacts, list):
+        return "certify CONFIG.yaml"
+    return f"reproduce {artefacts[0] if len(artefacts) == 1 else 'all'}"

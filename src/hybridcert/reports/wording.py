@@ -9,7 +9,7 @@ from hybridcert.certificate.directed import format_down, format_exact
 from hybridcert.reports import terms
 from hybridcert.reports.run_data import Budget, RunData
 from hybridcert.reports.stopping import may_stop
-from hybridcert.reports.tables import certified_count, headline, percent
+from hybridcert.reports.tables import answered, certified_count, headline, percent
 
 _LAWS = {
     "l2": "Gaussian and discrete",
@@ -23,19 +23,31 @@ _TELLING = 0.1  # the headline names the largest budget at which so large a shar
 
 def result(run: RunData) -> str:
     """What was certified, in one or two sentences."""
-    found = headline(run)
-    certified = [b for b in run.budgets if certified_count(run, b, 0.0)]
-    if not certified:
-        return (
-            f"None of the {found.inputs} inputs could be certified, not even without any change: "
-            "the proven bounds on their scores do not suffice."
-        )
+    inputs = headline(run).inputs
+    if not any(certified_count(run, b, 0.0) for b in run.budgets):
+        return _nothing(run, inputs)
     budget, eps = telling_point(run)
     count = certified_count(run, budget, eps)
-    text = f"{count} of {found.inputs} inputs ({percent(count, found.inputs)} %) {_kept(run)} "
-    text += f"{_under(run, budget, eps)}."
-    lost = [b for b in run.budgets if b not in certified]
+    text = f"{count} of {inputs} inputs ({percent(count, inputs)} %) {_kept(run)} {_under(run, budget, eps)}."
+    lost = [b for b in run.budgets if not run.at(b)["certified"].any()]
     return f"{text} {_why_none(run, lost[0])}" if lost else text
+
+
+def _nothing(run: RunData, inputs: int) -> str:
+    """Say that nothing counts as certified: nothing is, or wrong labels alone are."""
+    first = run.at(run.budgets[0])
+    wrong = int(first["certified"].sum())
+    if wrong:
+        return (
+            f"None of the {inputs} inputs is certified with its true label, not even without any change; "
+            f"{wrong} are certified with a wrong one."
+        )
+    why = (
+        "the proven bounds on their scores do not suffice"
+        if answered(first).any()
+        else "the classifier failed on all of them"
+    )
+    return f"None of the {inputs} inputs could be certified, not even without any change: {why}."
 
 
 def telling_point(run: RunData) -> tuple[Budget, float]:
@@ -185,5 +197,5 @@ def _why_none(run: RunData, budget: Budget) -> str:
             if run.rank is not None
             else "other noise, more copies or a lower threshold"
         )
-        return f"{text}, {agreed}: only {helps} can help."
+        return f"{text}, {agreed}: what can help is {helps}."
     return text + "."

@@ -94,7 +94,7 @@ def _write_filter(run: RunData, found: Filter) -> ReportFiles:
 
 
 def _write_filter_sweep(sweep: SweepData, found: list[Filter]) -> ReportFiles:
-    names = [filter_page.name_of(sweep, number) for number in range(len(found))]
+    names = [tables.name_of(sweep, number) for number in range(len(found))]
     light, dark = (filter_figures.sweep_figure(names, found, t) for t in (figures.LIGHT, figures.DARK))
     text = filter_page.sweep_page(sweep, found, light=light, dark=dark)
     by_run = dict(zip((run.directory for run in sweep.runs), found, strict=True))

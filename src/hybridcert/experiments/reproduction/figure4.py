@@ -136,14 +136,20 @@ def _reach(strict: Sequence[Frontiers], vacuous: int) -> str:
     ]
     largest = max((one.largest_d or 0 for one in strict), default=0)
     verdict = f"The paper finds certification nearly vacuous from d = {vacuous} on; " + (
-        f"here too no budget beyond {largest} certifies anything."
-        if largest <= vacuous
-        else "here it reaches further."
+        "here nothing at all is certified from there on."
+        if largest < vacuous
+        else f"here d = {vacuous} is certified for up to {_most(strict, vacuous)} at ε = 0."
     )
     return (
         f"At τ = {format_exact(THRESHOLD)} the largest budget with a certified pair is {listed(said)}. "
         f"{verdict}"
     )
+
+
+def _most(strict: Sequence[Frontiers], d: int) -> str:
+    """Return the largest share of pairs that is certified at d and ε = 0."""
+    best = max((one for one in strict if d < len(one.curves)), key=lambda one: one.count(d, 0.0))
+    return share_down(best.count(d, 0.0), best.inputs)
 
 
 def _sigmas(strict: Sequence[Frontiers], eps: Sequence[float], point: Mapping[str, Any]) -> list[str]:
@@ -179,4 +185,6 @@ def _majority(found: Sequence[Frontiers]) -> list[str]:
         if not largest
         else f"certificates end at d = {largest}"
     )
-    return [f"At τ = {tau}, from the same counts, {verdict}: the budgets above owe much to a tiny τ."]
+    tiny = max((one.largest_d or 0 for one in found if one.threshold == THRESHOLD), default=0)
+    why = ": the budgets above owe much to a tiny τ" if largest < tiny else ""
+    return [f"At τ = {tau}, from the same counts, {verdict}{why}."]

@@ -94,20 +94,20 @@ def sentences(found: Sequence[Curves]) -> list[str]:
         head = f"At σ = {format_exact(one.sigma)}, τ = {format_exact(one.threshold)}, "
         if not single.x:
             said.append(
-                f"{head}no pair is certified against one replaced token, further than the paper goes."
+                f"{head}no pair is certified against one replaced token: less than in the paper's figure."
             )
             continue
         drop = _drop(alone, joint)
         said.append(
-            f"{head}half of the pairs are certified up to ε = {down(alone)} by noise on the image alone, up "
-            f"to {down(_median(none, one.inputs))} with noise on the prompt as well and no change there, "
-            f"and up to {down(joint)} against one replaced token: {drop}"
+            f"{head}half of the pairs are certified {_up_to(alone)} by noise on the image alone, "
+            f"{_up_to(_median(none, one.inputs))} with noise on the prompt as well and no change there, "
+            f"and {_up_to(joint)} against one replaced token: {drop}"
         )
-    majority = [one for one in found if one.threshold != THRESHOLD]
-    if majority:
-        left = max(len(one.joint[1].x) for one in majority)
-        few = f"at most {left} of {majority[0].inputs} pairs are" if left else "no pair is"
-        said.append(f"At the other threshold {few} certified against one replaced token.")
+    for threshold in sorted({one.threshold for one in found} - {THRESHOLD}):
+        others = [one for one in found if one.threshold == threshold]
+        left = max(len(one.joint[1].x) for one in others)
+        few = f"at most {left} of {others[0].inputs} pairs are" if left else "no pair is"
+        said.append(f"At τ = {format_exact(threshold)} {few} certified against one replaced token.")
     said.append(
         "The paper gives no numbers beside its figure; its claim is that one token costs much of the "
         "certified radius, because a single word can decide what a pair means."
@@ -120,6 +120,8 @@ def _drop(alone: float | None, joint: float | None) -> str:
         return "noise on the image certifies fewer than half of the pairs in the first place."
     if joint is None:
         return "fewer than half keep a certificate, the rapid loss that the paper describes."
+    if joint >= alone:
+        return "none of that radius is lost, unlike in the paper."
     lost = 100.0 * (1.0 - joint / alone)
     kind = (
         "the rapid loss that the paper describes"
@@ -127,6 +129,10 @@ def _drop(alone: float | None, joint: float | None) -> str:
         else "a smaller loss than the paper describes"
     )
     return f"{lost:.0f} % of that radius is lost, {kind}."
+
+
+def _up_to(radius: float | None) -> str:
+    return "at no ε" if radius is None else f"up to ε = {down(radius)}"
 
 
 def _median(curve: Curve, inputs: int) -> float | None:

@@ -90,11 +90,6 @@ def reached(run: CertificationRun, d: int, right: Bools | None = None) -> Curve:
     return Curve(f"d = {d}", tuple(float(r) for r in np.sort(radii.radius[some])))
 
 
-def share_at(curve: Curve, eps: float, *, inputs: int) -> float:
-    """Return the percentage of inputs on a curve of steps whose radius is at least ``eps``."""
-    return 100.0 * sum(radius >= eps for radius in curve.x) / inputs
-
-
 def mean_lower(values: Iterable[float]) -> float | None:
     """Return a lower bound on the exact mean of some lower bounds; None without values."""
     exact = [Fraction(float(value)) for value in values]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from hybridcert.errors import DataError
+from hybridcert.errors import ConfigError, DataError
 from hybridcert.experiments.config_files import read_mapping
 from hybridcert.experiments.execution import Execution
 from hybridcert.experiments.reproduction.bench import Bench
@@ -30,6 +30,9 @@ from hybridcert.experiments.run_files import describe_environment
 from hybridcert.experiments.sweep import SweepRun
 from hybridcert.experiments.training import Report
 from hybridcert.sampling.store_identity import check_same, flatten
+
+TABLE_ENDINGS = (".parquet", ".pq", ".csv", ".csv.gz")
+"""How the file of a census table may end."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -78,10 +81,12 @@ class Request:
             For settings and data that cannot be used.
         """
         kinds = {artefact.about for artefact in artefacts}
+        if setting is not None and "pairs" not in kinds:
+            raise ConfigError(f"--setting is about pairs, and {artefacts[0].id} has none, got {setting!r}")
         if data is not None and not data.exists():
             raise DataError(f"--data: {data} does not exist")
         is_table = data is not None and (
-            "pairs" not in kinds or ("table" in kinds and data.suffix in (".parquet", ".csv"))
+            "pairs" not in kinds or ("table" in kinds and data.name.endswith(TABLE_ENDINGS))
         )
         return Request(
             artefacts=artefacts,

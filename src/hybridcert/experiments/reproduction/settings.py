@@ -11,7 +11,6 @@ from pydantic import Field, model_validator
 
 from hybridcert.errors import ConfigError
 from hybridcert.experiments.config_fields import (
-    Budget,
     Count,
     Distance,
     Natural,
@@ -53,7 +52,7 @@ class RegionsSection(Section):
 
     suffix_slots: Count
     whole_prompt: Count
-    whole_prompt_max_d: Budget
+    whole_prompt_max_d: Count
 
 
 class GridSection(Section):
@@ -63,8 +62,16 @@ class GridSection(Section):
     betas: Annotated[tuple[Rate, ...], Field(min_length=1)]
     sigma: Positive
     sigmas: Annotated[tuple[Positive, ...], Field(min_length=1)]
-    accuracy_betas: tuple[Rate, ...]
-    accuracy_sigmas: tuple[Positive, ...]
+    accuracy_betas: Annotated[tuple[Rate, ...], Field(min_length=1)]
+    accuracy_sigmas: Annotated[tuple[Positive, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _sweeps_ascend(self) -> Self:
+        for name in ("betas", "sigmas", "accuracy_betas", "accuracy_sigmas"):
+            values = list(getattr(self, name))
+            if values != sorted(set(values)):
+                raise ValueError(f"needs {name} ascending, got {values}")
+        return self
 
     @model_validator(mode="after")
     def _single_values_are_in_the_sweeps(self) -> Self:
@@ -105,6 +112,12 @@ class SubsamplingSection(Section):
     fine_patch: Count
     samples: Samples
 
+    @model_validator(mode="after")
+    def _something_is_left_out(self) -> Self:
+        if min(self.keep) >= 1.0:
+            raise ValueError(f"needs a share below 1 among keep, got {list(self.keep)}")
+        return self
+
 
 class AttackSection(Section):
     """The attack on certified pairs."""
@@ -128,7 +141,7 @@ class PairsSetting(Section):
     claim: ClaimSection
     interaction: InteractionSection
     pairs: Count
-    eps: tuple[Distance, ...]
+    eps: Annotated[tuple[Distance, ...], Field(min_length=1)]
     accuracy: AccuracySection
     cost: CostSection
     subsampling: SubsamplingSection

@@ -184,23 +184,31 @@ def sentences(found: Sequence[Averages], sigma: float) -> list[str]:
             said.append(
                 f"In the paper it keeps {_kept(r['hybrid'], r['image_only'])} and "
                 f"{_kept(d['hybrid'], d['text_only'])}. "
-                + _verdict(joint / image if image else 0.0, both / text if text else 0.0)
+                + _verdict(_share(joint, image), _share(both, text))
                 + f" Image-only radius/σ is {per(image, sigma)} here; the paper's is 3.99 if its σ was 1, "
                 "as in its Table 2."
             )
             said.append(_l0(one, paper["l0"]))
     said.append(
+        "Suffix budgets hold for all d together, with a share of α for each; image only has all of α. "
         "Whoever knows where the slots begin can drop them instead: the image-only radius then holds at "
         "every d. The image-only row is that rival's too."
     )
     return said
 
 
+def _share(part: float, whole: float) -> float | None:
+    return part / whole if whole else None
+
+
 def _kept(part: float, whole: float) -> str:
-    return f"{100.0 * part / whole:.0f} %" if whole else "nothing to keep"
+    share = _share(part, whole)
+    return "no part (there is none)" if share is None else f"{100.0 * share:.0f} %"
 
 
-def _verdict(radius: float, budget: float) -> str:
+def _verdict(radius: float | None, budget: float | None) -> str:
+    if radius is None or budget is None:
+        return "Here one modality alone certifies nothing that could be kept: costs are not compared."
     if radius >= 0.75 and budget >= 0.75:
         return "So it is here: both costs are modest."
     costly = [name for name, kept in (("radius", radius), ("suffix budget", budget)) if kept < 0.75]

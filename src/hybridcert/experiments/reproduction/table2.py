@@ -154,11 +154,11 @@ def sentences(rows: Sequence[Row], sigma: float) -> list[str]:
             trend([row.mean_radius for row in strict]),
         )
         ours = (coverage, budget, radius)
-        known = [trend([row[at] for row in theirs]) for at in range(3)]
+        reported_trends = [trend([row[at] for row in theirs]) for at in range(3)]
         names = ("the share of certified pairs", "the mean largest d", "the mean radius there")
         parts = [
             f"{name} {one} ({agreement(one, other)})"
-            for name, one, other in zip(names, ours, known, strict=True)
+            for name, one, other in zip(names, ours, reported_trends, strict=True)
         ]
         said.append(f"As β grows, {parts[0]}, {parts[1]}, and {parts[2]}.")
     elif strict:
@@ -166,10 +166,12 @@ def sentences(rows: Sequence[Row], sigma: float) -> list[str]:
     best = [row for row in strict if row.mean_radius is not None]
     if best:
         ratios = ", ".join(f"{per(row.mean_radius, sigma)} at β = {format_exact(row.beta)}" for row in best)
-        reported_ratios = ", ".join(f"{row[2] / paper['sigma']:.2f}" for row in theirs)
+        known = ", ".join(
+            f"{values[2] / paper['sigma']:.2f} at {format_exact(beta)}"
+            for beta, values in paper["rows"].items()
+        )
         said.append(
-            f"Mean radius/σ at the largest d is {ratios}; the paper's are {reported_ratios} (σ = "
-            f"{paper['sigma']})."
+            f"Mean radius/σ at the largest d is {ratios}; the paper's is {known} (σ = {paper['sigma']})."
         )
     full = [row for row in strict if len(row.by_d) > 1 and row.by_d[-1]]
     if full:
@@ -178,12 +180,13 @@ def sentences(rows: Sequence[Row], sigma: float) -> list[str]:
             f"β = {exact([row.beta for row in full])} some pairs reach that."
         )
     said += _at_one(strict)
-    others = [row for row in rows if row.threshold != THRESHOLD]
-    if others:
-        most = max(row.certified for row in others)
+    for threshold in sorted({row.threshold for row in rows} - {THRESHOLD}):
+        others = [row for row in rows if row.threshold == threshold]
+        best_row = max(others, key=lambda row: row.certified)
+        where = f", at β = {format_exact(best_row.beta)}" if best_row.certified else ""
         said.append(
-            f"At τ = {format_exact(others[0].threshold)}, from the same counts, at most {most} of "
-            f"{others[0].inputs} pairs are certified against a suffix of any length at one of these β."
+            f"At τ = {format_exact(threshold)}, from the same counts, at most {best_row.certified} of "
+            f"{best_row.inputs} pairs are certified against a suffix of one token or more{where}."
         )
     return said
 

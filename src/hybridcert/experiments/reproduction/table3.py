@@ -198,8 +198,8 @@ def _batched(factor: float, paper: float) -> str:
     return (
         "Completed copies certify the same systems with as many copies and the same confidence for "
         f"{factor:.2f} of the default's time, {kind} the {paper} that the paper reports for batching with "
-        "FlashAttention: the copies of all d share their noise, and what a guard computes before the slots "
-        "is shared by all endings of a copy."
+        "FlashAttention: one noisy copy serves all d, answered once for each of its different beginnings, "
+        "and what a guard computes before the slots is shared by them."
     )
 
 

@@ -154,8 +154,8 @@ def sentences(found: Sequence[Attacked]) -> list[str]:
         f"{max(row[0] for row in paper):.1f} % beyond it, as the share of trials in which the safe "
         "probability exceeds the decision threshold. It also says that no certificate was violated, so its "
         "numbers are read here as mean probabilities of a safe answer: with τ = 4.6e-5 a violation needs "
-        "more than 99.995 %. Its guard starts from scores well below one; levels cannot be compared, the "
-        "order of the rows can."
+        "more than 99.995 %. It has no row without an attack to compare levels with; the order of the rows "
+        "can be compared."
     )
     return said
 
@@ -164,8 +164,11 @@ def _violations(one: Attacked) -> str:
     if one.violations:
         return (
             f"{one.violations} of {one.attempts} attacks inside certified budgets violate a certificate, "
-            "with confidence: something is wrong with the certificates or with what they assume."
+            "with confidence: unless chance errs as often as α allows, something is wrong with the "
+            "certificates or with what they assume."
         )
+    if not one.attempts:
+        return "certified budgets hold no change at all, so no attack inside them could be made."
     return (
         f"none of {one.attempts} attacks inside certified budgets ({one.method} search) violates a "
         "certificate, as it must be."

@@ -131,7 +131,7 @@ def sentences(cells: Sequence[Cell]) -> list[str]:
         f"The largest σ alone costs {image:.0f} points. {compared}",
         (
             "The paper does not say from which share of copies on a pair counts as flagged; here it is more "
-            "than half. At its τ of 4.6e-5 nearly everything would count."
+            "than half. At its τ of 4.6e-5 one flagged copy in 20 000 would do."
         ),
     ]
 

@@ -10,6 +10,7 @@ from hybridcert.certificate.directed import format_down, format_exact
 from hybridcert.experiments.reproduction.settings import PairsSetting
 
 NONE = "–"
+UNKNOWN = "cannot be told"
 
 
 def share_down(count: int, total: int) -> str:
@@ -46,10 +47,10 @@ def exact(values: Sequence[float]) -> str:
 
 
 def trend(values: Sequence[float | None]) -> str:
-    """Return "falls", "rises", "stays the same", or "neither falls nor rises throughout"."""
+    """Return `UNKNOWN`, "falls", "rises", "stays the same", or "neither falls nor rises throughout"."""
     known = [value for value in values if value is not None]
     if len(known) < 2:
-        return "cannot be told"
+        return UNKNOWN
     steps = [b - a for a, b in itertools.pairwise(known)]
     if not any(steps):
         return "stays the same"
@@ -62,6 +63,8 @@ def trend(values: Sequence[float | None]) -> str:
 
 def agreement(ours: str, paper: str) -> str:
     """Return how two trends compare, as the beginning of a remark."""
+    if ours == UNKNOWN:
+        return f"in the paper it {paper}"
     return "as in the paper" if ours == paper else f"unlike the paper, where it {paper}"
 
 
@@ -70,8 +73,9 @@ def setting_sentence(setting: PairsSetting, inputs: int) -> str:
     guard = setting.model.checkpoint.path if setting.model.checkpoint else setting.model.endpoint.model  # type: ignore[union-attr]
     canvas = setting.canvas
     what = (
-        f"Measured with the guard {guard.rsplit('/', 1)[-1]} on {inputs} pairs that are unsafe only "
-        f"together, images of {canvas.height} × {canvas.width} × {canvas.channels} values, n = "
+        f"Measured with the guard {guard.rsplit('/', 1)[-1]} on {inputs} "
+        f"{'pair that is' if inputs == 1 else 'pairs that are'} unsafe only together, images of "
+        f"{canvas.height} × {canvas.width} × {canvas.channels} values, n = "
         f"{setting.claim.samples}, α = {format_exact(setting.claim.alpha)}."
     )
     if "llavaguard" in guard.lower():

@@ -82,7 +82,7 @@ class Run {
   }
 
   preview(row) {
-    if (this.contents.text) return this.contents.text[row];
+    if (this.contents.text) return this.contents.text[row] ?? "";
     if (!this.contents.fields) return "";
     return this.fields(row).map(([name, value]) => name + " " + (value ?? "missing")).join(" · ");
   }

@@ -62,7 +62,12 @@ class Detail {
     } else if (run.images.length) {
       found.push(make("p", { className: "note", textContent: "Its image is not in this page, which holds the first ones alone." }));
     }
-    if (run.contents.text) found.push(make("pre", { textContent: run.contents.text[row] }));
+    if (run.contents.text) {
+      const text = run.contents.text[row];
+      found.push(text === null
+        ? make("p", { className: "note", textContent: "Its text is not in this page, which holds the first ones alone." })
+        : make("pre", { textContent: text }));
+    }
     if (run.contents.fields) {
       found.push(make("dl", { className: "fields" }, ...run.fields(row).map(([name, value]) =>
         make("div", {}, make("dt", { textContent: name }), make("dd", { textContent: value ?? "missing" })))));

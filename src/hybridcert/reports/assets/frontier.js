@@ -100,8 +100,9 @@ class Frontier {
     const found = this.run.alarms[state.threshold];
     if (!found) return;
     const { cutoff, flagged, benign, percent: share, upper } = found;
+    const from = cutoff > 0 ? `flagged from ${cutoff} hits on` : "so few copies promise this only if everything is flagged";
     document.getElementById("alarms").textContent =
-      `False alarms at ${this.threshold(state.threshold)}: ${flagged} of ${benign} benign inputs (${share} %), at most ${upper} %; flagged from ${cutoff} hits on.`;
+      `False alarms at ${this.threshold(state.threshold)}: ${flagged} of ${benign} benign inputs (${share} %), at most ${upper} %; ${from}.`;
   }
 
   mount(id, options) {
