@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from hybridcert.cli.cost import cost_line
 from hybridcert.reports import filter_wording, stopping, wording
 from hybridcert.reports.filter import Filter, combined_rows
-from hybridcert.reports.tables import name_of
 from hybridcert.reports.run_data import RunData, SweepData
+from hybridcert.reports.tables import name_of
 
 if TYPE_CHECKING:
     from rich.console import Console
